@@ -1,0 +1,160 @@
+"""C99 source: ``PREFIX.h``, ``PREFIX.c`` with the data and a straight line of kernel calls, and the runtime's files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from exporters import memory_plan, runtime
+from exporters.c.calls import Buffers, calls, kernel_of
+from exporters.c.identifiers import Namer, check_prefix, comment
+from exporters.c.tensors import Data
+from exporters.decode_tables import DEFAULT_MAX_TABLE_BITS
+from exporters.lower import lower
+from exporters.memory_plan import MemoryPlan
+from exporters.program import Program
+from refcompress.graph import Graph
+
+RUNTIME_VERSION = 1
+
+
+def export(graph: Graph, *, prefix: str, max_table_bits: int = DEFAULT_MAX_TABLE_BITS) -> dict[str, bytes]:
+    """Write a network as C99 that computes float32 results bit for bit as :func:`refcompress.run_exact` does.
+
+    Parameters
+    ----------
+    graph
+        The network. Its weights are executed as they are encoded, from constant tables.
+    prefix
+        Begins every identifier and names the two generated files.
+    max_table_bits
+        Most bits that index the table of a Huffman code (2 bytes an entry); rarer codes are searched bit by bit.
+
+    Returns
+    -------
+    dict of str to bytes
+        ``PREFIX.h``, ``PREFIX.c`` and the files of the runtime that they need; the same graph gives the same bytes.
+
+    Raises
+    ------
+    OptionError
+        The prefix cannot be one.
+    ModelError
+        The network has an operator without a kernel, or weights that are not finite.
+
+    Examples
+    --------
+    >>> from refcompress import Graph, Node, TensorSpec, ops
+    >>> node = Node("Relu", "act", ("x",), "y", attrs=ops.NoAttrs())
+    >>> files = export(Graph((TensorSpec("x", (4,)),), ("y",), (node,), {}), prefix="net")
+    >>> list(files)
+    ['net.h', 'net.c', 'rc.h', 'rc_activation.h', 'rc_config.h', 'rc_activation.c']
+
+    """
+    check_prefix(prefix)
+    program = lower(graph)
+    plan = memory_plan.plan(program)
+    upper = prefix.upper()
+    buffers = Buffers(_parameters("input", program.inputs), _parameters("output", program.outputs))
+    data = Data(Namer(prefix, [f"{prefix}_run", *_macros(upper, program)]), max_table_bits)
+    statements = calls(program, plan, buffers, data)
+    files = runtime.files_for(kernel_of(step) for step in program.steps)
+    header = _header(prefix, program, plan, data.data_bytes)
+    source = _source(prefix, _headers(files, statements), buffers, plan, data, statements)
+    return {f"{prefix}.h": header.encode(), f"{prefix}.c": source.encode(), **files}
+
+
+def _parameters(kind: str, names: Sequence[str]) -> tuple[str, ...]:
+    return (kind,) if len(names) == 1 else tuple(f"{kind}_{i}" for i in range(len(names)))
+
+
+def _macros(upper: str, program: Program) -> list[str]:
+    sizes = [*_parameters("input", program.inputs), *_parameters("output", program.outputs)]
+    return [f"{upper}_H", f"{upper}_ARENA_BYTES", *(f"{upper}_{name.upper()}_SIZE" for name in sizes)]
+
+
+def _headers(files: dict[str, bytes], statements: Sequence[str]) -> str:
+    """Include what the statements call; what declares no kernel comes in by itself."""
+    declaring = ("rc_activation.h", "rc_conv.h", "rc_gemm.h", "rc_merge.h", "rc_pool.h")
+    wanted = [name for name in declaring if name in files]
+    lines = [f'#include "{name}"\n' for name in sorted(wanted)]
+    if any("memcpy" in statement for statement in statements):
+        lines.append("\n#include <string.h>\n")
+    return "".join(lines)
+
+
+def _signature(prefix: str, program_inputs: Sequence[str], program_outputs: Sequence[str]) -> str:
+    words = [f"const float *{name}" for name in program_inputs]
+    words += [f"float *{name}" for name in program_outputs]
+    return f"rc_status {prefix}_run({', '.join(words)}, void *arena)"
+
+
+def _header(prefix: str, program: Program, plan: MemoryPlan, data_bytes: int) -> str:
+    upper = prefix.upper()
+    inputs, outputs = _parameters("input", program.inputs), _parameters("output", program.outputs)
+    notes = [f" *   {c:10} {comment(n)}" for c, n in zip(inputs, program.inputs, strict=True)]
+    notes += [f" *   {c:10} {comment(n)}" for c, n in zip(outputs, program.output_names, strict=True)]
+    sizes = zip([*inputs, *outputs], [*program.inputs, *program.outputs], strict=True)
+    macros = [f"#define {upper}_{c.upper()}_SIZE {program.elements[n]}\n" for c, n in sizes]
+    return f"""/* {prefix}.h - a network exported by refcompress; do not edit, export it again.
+ *
+ * RAM: an arena of {plan.arena_bytes} bytes, and the buffers of inputs and outputs.
+ * Flash: {data_bytes} bytes of tables in {prefix}.c, and code.
+ *
+ * Inputs and outputs, channels last:
+{chr(10).join(notes)}
+ */
+#ifndef {upper}_H
+#define {upper}_H
+
+#include "rc.h"
+
+/* Elements (float) of each buffer. */
+{"".join(macros)}
+/* Bytes of the arena, which must be aligned to 4 bytes; it may be used for other things between two runs. */
+#define {upper}_ARENA_BYTES {plan.arena_bytes}
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+/* Compute the outputs. No two buffers may overlap. Reentrant as long as each call has its own arena and outputs. */
+RC_MUST_USE {_signature(prefix, inputs, outputs)};
+
+#ifdef __cplusplus
+}}
+#endif
+
+#endif
+"""
+
+
+def _source(
+    prefix: str, includes: str, buffers: Buffers, plan: MemoryPlan, data: Data, statements: Sequence[str]
+) -> str:
+    pointers = [*buffers.inputs, *buffers.outputs, *(["arena"] if plan.arena_bytes else [])]
+    nulls = " || ".join(f"{name} == NULL" for name in pointers)
+    arena = "    (void)arena;\n"
+    align = ""
+    if plan.arena_bytes:
+        arena = "    float *const ram = (float *)arena;\n\n"
+        align = "    if (((uintptr_t)arena & 3u) != 0u) {\n        return RC_ERROR_ALIGNMENT;\n    }\n"
+    lines = "".join(f"    {statement}\n" for statement in statements)
+    return f"""/* {prefix}.c - a network exported by refcompress; do not edit, export it again. */
+#include "{prefix}.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+{includes}
+#if RC_RUNTIME_VERSION != {RUNTIME_VERSION}
+#error "{prefix}.c needs version {RUNTIME_VERSION} of the runtime: regenerate it, or use the rc_* files written with it"
+#endif
+{"".join(data.text)}
+{_signature(prefix, buffers.inputs, buffers.outputs)}
+{{
+{arena}    if ({nulls}) {{
+        return RC_ERROR_NULL;
+    }}
+{align}{lines}    return RC_OK;
+}}
+"""

@@ -1,0 +1,129 @@
+"""The straight line of kernel calls, and the descriptors of those kernels that take one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from exporters.c.identifiers import comment
+from exporters.c.literals import float_literal
+from exporters.c.tensors import Data
+from exporters.memory_plan import MemoryPlan, Place
+from exporters.program import Program, Step, form_name, form_of
+
+
+@dataclass(frozen=True, slots=True)
+class Buffers:
+    """How the places of a memory plan are written in C."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def __call__(self, place: Place, shift: int = 0) -> str:
+        """Return an expression of type ``float *`` (``const float *`` for an input)."""
+        if place.where == "arena":
+            return _moved("ram", place.index + shift)
+        names = self.inputs if place.where == "input" else self.outputs
+        return _moved(names[place.index], shift)
+
+
+def _moved(name: str, shift: int) -> str:
+    return f"{name} + {shift}" if shift else name
+
+
+def kernel_of(step: Step) -> str:
+    """Key of the runtime's sources that a step needs."""
+    dense = step.kernel == "gemm" and step.weight is not None and not form_of(step.weight.encoding)
+    return "gemm_dense_float32" if dense else step.kernel
+
+
+def calls(program: Program, plan: MemoryPlan, buffers: Buffers, data: Data) -> list[str]:
+    """Return the statements of the run function; descriptors go to the data.
+
+    Examples
+    --------
+    >>> from exporters.c.identifiers import Namer
+    >>> from exporters.memory_plan import plan
+    >>> program = Program(("x",), ("y",), ("y",), {"x": 3, "y": 3}, (Step("relu", "r", ("x",), "y", {"n": 3}),))
+    >>> calls(program, plan(program), Buffers(("input",), ("output",)), Data(Namer("net", []), 10))
+    ['rc_relu(input, output, 3u);']
+
+    """
+    statements = []
+    for step in program.steps:
+        inputs = [plan.places[name] for name in step.inputs]
+        statements += _CALLS[step.kernel](step, inputs, plan.places[step.output], buffers, data)
+    for source, index in plan.copies:
+        size = program.elements[program.outputs[index]]
+        target = buffers(Place("output", index))
+        statements.append(f"(void)memcpy({target}, {buffers(source)}, {size}u * sizeof *{target});")
+    return statements
+
+
+def _descriptor(c_type: str, step: Step, fields: Mapping[str, str], data: Data) -> str:
+    name = data.namer(step.name)
+    body = "".join(f"    .{key} = {value},\n" for key, value in fields.items()).rstrip(",\n")
+    data.text.append(f"\n/* {comment(step.name)} */\nstatic const {c_type} {name} = {{\n{body}\n}};\n")
+    return name
+
+
+def _sizes(step: Step) -> dict[str, str]:
+    return {key: f"{value}u" for key, value in step.sizes.items()}
+
+
+def _streamed(step: Step, inputs: list[Place], output: Place, buffers: Buffers, data: Data) -> list[str]:
+    if step.weight is None:
+        raise TypeError(f"{step.name} streams no weight")
+    fields = {"weights": f"&{data.weights(step.weight)}"}
+    if "bias" in step.arrays:
+        fields["bias"] = data.array(step.arrays["bias"])
+    family = "gemm" if step.kernel == "gemm" else "conv"
+    name = _descriptor(f"rc_{family}", step, fields | _sizes(step), data)
+    suffix = form_name(form_of(step.weight.encoding))
+    if step.kernel == "conv_pixels":
+        suffix = "pixels_float32"
+    return [f"rc_{family}_{suffix}(&{name}, {buffers(inputs[0])}, {buffers(output)});"]
+
+
+def _described(c_type: str) -> Callable[[Step, list[Place], Place, Buffers, Data], list[str]]:
+    def call(step: Step, inputs: list[Place], output: Place, buffers: Buffers, data: Data) -> list[str]:
+        name = _descriptor(c_type, step, _sizes(step), data)
+        return [f"rc_{step.kernel}(&{name}, {buffers(inputs[0])}, {buffers(output)});"]
+
+    return call
+
+
+def _plain(step: Step, inputs: list[Place], output: Place, buffers: Buffers, data: Data) -> list[str]:
+    """Pass inputs, output, sizes, floats and arrays in the order of the C declaration."""
+    words = [buffers(place) for place in [*inputs, output]]
+    words += [f"{value}u" for value in step.sizes.values()]
+    words += [float_literal(value) for value in step.floats.values()]
+    words += [data.array(tensor) for tensor in step.arrays.values()]
+    return [f"rc_{step.kernel}({', '.join(words)});"]
+
+
+def _concat(step: Step, inputs: list[Place], output: Place, buffers: Buffers, _data: Data) -> list[str]:
+    lines, shift = [], 0
+    for place, part in zip(inputs, step.parts, strict=True):
+        sizes = f"{step.sizes['blocks']}u, {part}u, {step.sizes['pitch']}u"
+        lines.append(f"rc_concat({buffers(place)}, {buffers(output, shift)}, {sizes});")
+        shift += part
+    return lines
+
+
+_CALLS: dict[str, Callable[[Step, list[Place], Place, Buffers, Data], list[str]]] = {
+    "add": _plain,
+    "average_pool": _described("rc_pool"),
+    "batch_norm": _plain,
+    "clip": _plain,
+    "concat": _concat,
+    "conv": _streamed,
+    "conv_pixels": _streamed,
+    "gemm": _streamed,
+    "max_pool": _described("rc_pool"),
+    "pad": _described("rc_pad_sizes"),
+    "relu": _plain,
+    "sigmoid": _plain,
+    "softmax": _plain,
+    "tanh": _plain,
+}

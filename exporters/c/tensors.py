@@ -1,0 +1,124 @@
+"""The data of a network as typed constant tables, and the descriptors that point to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporters import decode_tables
+from exporters.c.identifiers import Namer, comment
+from exporters.c.literals import table
+from exporters.program import Tensor, form_name, form_of
+from refcompress.encodings import Bits, Csr, Encoding, Float32, Huffman, IntStream, Joint, Linear
+from refcompress.encodings.packed import pack_stream
+from refcompress.encodings.values import stream_of
+
+STREAM_SLACK_BYTES = 4  # a reader may load that many bytes past the end (rc_stream.h)
+NO_ESCAPE = 0xFFFF
+
+
+@dataclass(slots=True)
+class Data:
+    """Constant tables written so far.
+
+    Attributes
+    ----------
+    namer
+        Hands out their names.
+    max_table_bits
+        Most bits that index a decode table.
+    text
+        The definitions.
+    data_bytes
+        Bytes of all tables, without descriptors.
+
+    """
+
+    namer: Namer
+    max_table_bits: int
+    text: list[str] = field(default_factory=list)
+    data_bytes: int = 0
+    _weights: dict[str, str] = field(default_factory=dict)
+    _arrays: dict[str, str] = field(default_factory=dict)
+
+    def array(self, tensor: Tensor) -> str:
+        """Define a dense float32 parameter unless it is there; return its name."""
+        if tensor.name not in self._arrays:
+            values = tensor.encoding.values
+            if not isinstance(values, Float32):
+                raise TypeError(f"{tensor.label} is not float32")
+            self.text.append(f"\n/* {comment(tensor.label)}: {values.array.size} values */\n")
+            self._arrays[tensor.name] = self._table("float", tensor.label, values.array)
+        return self._arrays[tensor.name]
+
+    def weights(self, tensor: Tensor) -> str:
+        """Define a weight's tables and descriptor unless they are there; return the descriptor's name."""
+        if tensor.name not in self._weights:
+            before = self.data_bytes
+            start = len(self.text)
+            fields = self._fields(tensor.label, tensor.encoding)
+            name = self.namer(tensor.label)
+            body = "".join(f"    .{key} = {value},\n" for key, value in fields.items()).rstrip(",\n")
+            self.text.append(f"static const rc_weights {name} = {{\n{body}\n}};\n")
+            shape = " x ".join(map(str, tensor.encoding.shape))
+            form = form_name(form_of(tensor.encoding))
+            head = f"\n/* {comment(tensor.label)}: {shape}, {form}, {self.data_bytes - before} bytes */\n"
+            self.text.insert(start, head)
+            self._weights[tensor.name] = name
+        return self._weights[tensor.name]
+
+    def _table(self, c_type: str, label: str, values: NDArray[Any]) -> str:
+        name = self.namer(label)
+        self.text.append(table(c_type, name, values))
+        self.data_bytes += values.nbytes
+        return name
+
+    def _fields(self, label: str, encoding: Encoding) -> dict[str, str]:
+        values, stream = encoding.values, stream_of(encoding.values)
+        fields = {"values": self._values(label, encoding)}
+        if isinstance(values, Linear):
+            zero_points = values.zero_points.astype(np.uint16)
+            fields["zero_points"] = self._table("uint16_t", f"{label} zero points", zero_points)
+        if isinstance(encoding, Csr):
+            fields |= self._symbols("gaps", label, encoding.gaps)
+        if stream is not None and not isinstance(stream, Joint):
+            fields |= self._symbols("integers", label, stream)
+        escape = NO_ESCAPE
+        count = int(np.prod(encoding.shape))
+        if isinstance(encoding, Csr):
+            count = len(encoding.gaps.symbols)
+            fields["gap_bits"] = f"{encoding.gap_bits}u"
+            escape = (1 << encoding.gap_bits) - 1 if encoding.long_gap == "escape" else NO_ESCAPE
+        fields["n_entries"] = f"{count}u"
+        fields["escape"] = f"{escape}u"
+        fields["scale_per_row"] = f"{int(isinstance(values, Linear) and len(values.scales) > 1)}u"
+        return fields
+
+    def _values(self, label: str, encoding: Encoding) -> str:
+        values = encoding.values
+        if isinstance(values, Float32):
+            return self._table("float", f"{label} values", values.array)
+        if isinstance(values, Linear):
+            return self._table("float", f"{label} scales", values.scales)
+        return self._table("float", f"{label} centroids", values.centroids)
+
+    def _symbols(self, role: str, label: str, stream: IntStream) -> dict[str, str]:
+        raw = pack_stream(stream) + bytes(STREAM_SLACK_BYTES)
+        fields = {"bytes": self._table("uint8_t", f"{label} {role}", np.frombuffer(raw, np.uint8))}
+        bits = stream.width_bits if isinstance(stream, Bits) else self._code(fields, f"{label} {role}", stream)
+        fields["mask"] = f"{(1 << bits) - 1}u"
+        fields["bits"] = f"{bits}u"
+        return {f"{role}.{key}": value for key, value in fields.items()}
+
+    def _code(self, fields: dict[str, str], label: str, stream: IntStream) -> int:
+        if not isinstance(stream, Huffman):
+            raise TypeError(f"{label} is not a Huffman stream")
+        decode = decode_tables.build(stream, max_table_bits=self.max_table_bits)
+        fields["table"] = self._table("uint16_t", f"{label} table", decode.table)
+        if decode.long_symbols.size:
+            fields["counts"] = self._table("uint16_t", f"{label} counts", decode.counts)
+            fields["symbols"] = self._table("uint16_t", f"{label} long symbols", decode.long_symbols)
+        return decode.bits

@@ -1,0 +1,71 @@
+"""The C99 runtime: its sources, and which of them a set of kernels needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from importlib import resources
+
+_INCLUDE = re.compile(rb'#include "(rc[a-z_]*\.h)"')
+
+# Kernel of a program -> the sources that define it; headers are found by their includes.
+SOURCES: dict[str, tuple[str, ...]] = {
+    "add": ("rc_merge.c",),
+    "average_pool": ("rc_pool.c",),
+    "batch_norm": ("rc_batch_norm.c",),
+    "clip": ("rc_activation.c",),
+    "concat": ("rc_merge.c",),
+    "conv": ("rc_conv.c", "rc_plane.c", "rc_stream.c"),
+    "conv_pixels": ("rc_conv_pixels.c",),
+    "gemm": ("rc_gemm.c", "rc_stream.c"),
+    "gemm_dense_float32": ("rc_gemm_dense.c",),
+    "max_pool": ("rc_pool.c",),
+    "pad": ("rc_pad.c",),
+    "relu": ("rc_activation.c",),
+    "sigmoid": ("rc_sigmoid.c", "rc_math.c"),
+    "softmax": ("rc_softmax.c", "rc_math.c"),
+    "tanh": ("rc_sigmoid.c", "rc_math.c"),
+}
+IMAGE_SOURCES = ("rc_image.c", "rc_check.c", "rc_check_tensor.c")
+
+
+@cache
+def source(name: str) -> bytes:
+    """Bytes of one file of the runtime.
+
+    Examples
+    --------
+    >>> source("rc.h").startswith(b"/* rc.h")
+    True
+
+    """
+    return resources.files(__name__).joinpath(name).read_bytes()
+
+
+def files_for(kernels: Iterable[str], *, image: bool = False) -> dict[str, bytes]:
+    """Return the files that these kernels need, headers first.
+
+    Parameters
+    ----------
+    kernels
+        Keys of :data:`SOURCES`.
+    image
+        Whether to add the checker and the interpreter of flash images, which reach every kernel.
+
+    Examples
+    --------
+    >>> list(files_for(["relu"]))
+    ['rc.h', 'rc_activation.h', 'rc_config.h', 'rc_activation.c']
+
+    """
+    sources = {name for kernel in kernels for name in SOURCES[kernel]}
+    if image:
+        sources |= {name for group in SOURCES.values() for name in group} | set(IMAGE_SOURCES)
+    headers = {"rc.h"}
+    todo = [*sources, *headers]
+    while todo:
+        found = {match.decode() for match in _INCLUDE.findall(source(todo.pop()))}
+        todo += sorted(found - headers)
+        headers |= found
+    return {name: source(name) for name in [*sorted(headers), *sorted(sources)]}

@@ -1,0 +1,39 @@
+/* rc_config.h - what every source of the runtime needs from the compiler, checked when it is compiled.
+ *
+ * The results are exact to the last bit, so each float operation must be rounded to float32 on its own:
+ * no fused multiply-add, no extended precision, no reordering. */
+#ifndef RC_CONFIG_H
+#define RC_CONFIG_H
+
+#include <float.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__FAST_MATH__)
+#error "the runtime promises exact results; compile it without -ffast-math (or -Ofast)"
+#endif
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16
+#error "float must be evaluated as float; on x86 compile with -msse2 -mfpmath=sse"
+#endif
+#if FLT_RADIX != 2 || FLT_MANT_DIG != 24 || FLT_MAX_EXP != 128
+#error "float must be IEEE 754 binary32"
+#endif
+
+/* Contraction off. GCC ignores the standard's pragma and contracts unless told -std=c99 or -ffp-contract=off;
+ * its own pragma makes that certain whatever the command line says. */
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC optimize("fp-contract=off")
+#elif defined(__STDC_VERSION__)
+#pragma STDC FP_CONTRACT OFF
+#endif
+
+/* Functions that are templates: their last argument is a constant, and each caller is an instance. */
+#if defined(__GNUC__) || defined(__clang__)
+#define RC_INLINE static inline __attribute__((always_inline))
+#else
+#define RC_INLINE static inline
+#endif
+
+#endif

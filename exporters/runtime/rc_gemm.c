@@ -1,0 +1,69 @@
+/* rc_gemm.c - fully connected layers whose weights are decoded while they are multiplied. */
+#include "rc_gemm.h"
+
+RC_INLINE float bias_of(const rc_gemm *gemm, uint32_t row)
+{
+    return gemm->bias != NULL ? gemm->bias[row] : 0.0f;
+}
+
+RC_INLINE void gemm_dense(const rc_gemm *gemm, const float *x, float *y, uint32_t form)
+{
+    const rc_weights *const weights = gemm->weights;
+    const float *const end = x + gemm->columns;
+    rc_cursor cursor;
+    uint32_t row;
+
+    rc_cursor_open(&cursor, weights, form);
+    for (row = 0u; row < gemm->rows; row++) {
+        float sum = bias_of(gemm, row);
+        const float *next = x;
+        rc_cursor_row(&cursor, weights, row, form);
+        while (next != end) {
+            sum += rc_cursor_value(&cursor, form) * *next++;
+        }
+        y[row] = sum;
+    }
+}
+
+RC_INLINE void gemm_csr(const rc_gemm *gemm, const float *x, float *y, uint32_t form)
+{
+    const rc_weights *const weights = gemm->weights;
+    const uint32_t columns = gemm->columns, escape = weights->escape;
+    uint32_t row = 0u, column = 0u, left;
+    float sum = bias_of(gemm, 0u);
+    rc_cursor cursor;
+
+    rc_cursor_open(&cursor, weights, form);
+    for (left = weights->n_entries; left != 0u; left--) {
+        const uint32_t gap = rc_cursor_gap(&cursor, form);
+        column += gap;
+        if (gap == escape) {
+            continue;
+        }
+        if (column >= columns) {
+            do {
+                y[row++] = sum;
+                sum = bias_of(gemm, row);
+                column -= columns;
+            } while (column >= columns);
+            rc_cursor_row(&cursor, weights, row, form);
+        }
+        sum += rc_cursor_value(&cursor, form) * x[column];
+        column++;
+    }
+    y[row++] = sum;
+    for (; row < gemm->rows; row++) {
+        y[row] = bias_of(gemm, row);
+    }
+}
+
+#define RC_DEFINE(name, form)                                         \
+    void rc_gemm_##name(const rc_gemm *gemm, const float *x, float *y) \
+    {                                                                 \
+        if (((form)&RC_CSR) != 0u) {                                  \
+            gemm_csr(gemm, x, y, form);                               \
+        } else {                                                      \
+            gemm_dense(gemm, x, y, form);                             \
+        }                                                             \
+    }
+RC_STREAM_FORMS(RC_DEFINE)

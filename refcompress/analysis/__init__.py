@@ -1,0 +1,8 @@
+"""What a network costs and how well it does: true bytes, accuracy."""
+
+from __future__ import annotations
+
+from refcompress.analysis.accuracy import Accuracy, accuracy
+from refcompress.analysis.measure import ParameterReport, Report, describe, measure
+
+__all__ = ["Accuracy", "ParameterReport", "Report", "accuracy", "describe", "measure"]

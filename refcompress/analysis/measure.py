@@ -1,0 +1,236 @@
+"""True bytes: what each parameter and the whole file really take."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refcompress.encodings import (
+    Codebook,
+    Dense,
+    Encoding,
+    Float32,
+    Huffman,
+    IntStream,
+    Joint,
+    decode,
+    pack,
+)
+from refcompress.encodings.values import value_bits, value_count
+from refcompress.graph import Graph
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterReport:
+    """What one parameter takes.
+
+    Attributes
+    ----------
+    name
+        Its name in the graph.
+    layer, role
+        The first node that uses it, and as what; empty where none does.
+    shape
+        Its shape.
+    density
+        Share of entries that are not zero; 1.0 for an array without entries.
+    stored
+        Entries that are stored: all of a dense array, fillers included in sparse rows.
+    value_bits
+        Bits of a stored value before any entropy coding: 32 for float32.
+    encoding
+        Its encoding in words.
+    dense_bytes
+        Bytes as float32.
+    stream_bytes
+        Bytes of its packed tensor: header, tables, code lengths, streams and padding.
+    share
+        ``stream_bytes`` in the bytes of the file.
+
+    """
+
+    name: str
+    layer: str
+    role: str
+    shape: tuple[int, ...]
+    density: float
+    stored: int
+    value_bits: int
+    encoding: str
+    dense_bytes: int
+    stream_bytes: int
+    share: float
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits of the file for each entry of the array, zeros included."""
+        return 8 * self.stream_bytes / max(1, math.prod(self.shape))
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a compressed network takes, in true bytes.
+
+    Attributes
+    ----------
+    parameters
+        One entry for each parameter, in the order of the nodes.
+    dense_bytes
+        Bytes of all float32 parameters before compression.
+    file_bytes
+        Length of the ``.rcz`` file.
+    notes
+        What the passes had to say, such as a layer that compression would have made larger.
+
+    """
+
+    parameters: tuple[ParameterReport, ...]
+    dense_bytes: int
+    file_bytes: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ratio(self) -> float:
+        """How many times smaller the file is than the float32 parameters."""
+        return self.dense_bytes / self.file_bytes
+
+    @property
+    def stream_bytes(self) -> int:
+        """Bytes of all packed parameters."""
+        return sum(parameter.stream_bytes for parameter in self.parameters)
+
+    @property
+    def header_bytes(self) -> int:
+        """Bytes of the file that are no parameters: the network's description, checksums, padding."""
+        return self.file_bytes - self.stream_bytes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report in types that JSON knows."""
+        return {
+            "parameters": [
+                {
+                    "name": p.name,
+                    "layer": p.layer,
+                    "role": p.role,
+                    "shape": list(p.shape),
+                    "density": p.density,
+                    "stored": p.stored,
+                    "value_bits": p.value_bits,
+                    "bits_per_weight": p.bits_per_weight,
+                    "encoding": p.encoding,
+                    "dense_bytes": p.dense_bytes,
+                    "stream_bytes": p.stream_bytes,
+                    "share": p.share,
+                }
+                for p in self.parameters
+            ],
+            "dense_bytes": self.dense_bytes,
+            "file_bytes": self.file_bytes,
+            "stream_bytes": self.stream_bytes,
+            "header_bytes": self.header_bytes,
+            "ratio": self.ratio,
+            "notes": list(self.notes),
+        }
+
+
+def describe(encoding: Encoding) -> str:
+    """Say in words how an array is stored.
+
+    Examples
+    --------
+    >>> from refcompress.encodings import encode
+    >>> describe(encode([1.0, 2.0]))
+    'dense float32'
+
+    """
+    if isinstance(encoding, Dense):
+        return f"dense {_describe_values(encoding)}"
+    escape = " escape" if encoding.long_gap == "escape" else ""
+    gaps = f"csr gap{encoding.gap_bits}{escape} {_describe_stream(encoding.gaps)}"
+    return f"{gaps} + {_describe_values(encoding)}"
+
+
+def _describe_values(encoding: Encoding) -> str:
+    values = encoding.values
+    if isinstance(values, Float32):
+        return "float32"
+    if isinstance(values, Codebook):
+        return f"codebook{len(values.centroids)} {_describe_stream(values.labels)}"
+    rows = " per row" if len(values.scales) > 1 else ""
+    return f"linear{values.bits}{rows} {_describe_stream(values.integers)}"
+
+
+def _describe_stream(stream: IntStream) -> str:
+    if isinstance(stream, Joint):
+        return "joint"
+    return "huffman" if isinstance(stream, Huffman) else "packed"
+
+
+def measure(graph: Graph, *, dense_bytes: int | None = None, notes: tuple[str, ...] = ()) -> Report:
+    """Measure the true bytes of a network.
+
+    Parameters
+    ----------
+    graph
+        The network.
+    dense_bytes
+        Bytes of the float32 parameters it is compared with; those of ``graph`` itself if not given.
+    notes
+        Remarks to hand on.
+
+    Examples
+    --------
+    >>> from refcompress.encodings import encode
+    >>> from refcompress.graph import Graph
+    >>> report = measure(Graph((), (), (), {"w": encode([1.0, 0.0])}))
+    >>> report.dense_bytes, report.parameters[0].density
+    (8, 0.5)
+
+    """
+    from refcompress.formats import rcz
+
+    file_bytes = len(rcz.to_bytes(graph))
+    uses: dict[str, tuple[str, str]] = {}
+    for node, role, name in graph.weights():
+        uses.setdefault(name, (node.name, role))
+    order = [*uses, *(name for name in graph.params if name not in uses)]
+    parameters = tuple(
+        _measure_parameter(name, graph.params[name], uses.get(name, ("", "")), file_bytes) for name in order
+    )
+    own = parameter_bytes(graph)
+    return Report(parameters, own if dense_bytes is None else dense_bytes, file_bytes, notes)
+
+
+def parameter_bytes(graph: Graph) -> int:
+    """Bytes of all parameters of a network as float32.
+
+    Examples
+    --------
+    >>> from refcompress.encodings import encode
+    >>> from refcompress.graph import Graph
+    >>> parameter_bytes(Graph((), (), (), {"w": encode([1.0, 0.0])}))
+    8
+
+    """
+    return sum(4 * math.prod(encoding.shape) for encoding in graph.params.values())
+
+
+def _measure_parameter(name: str, encoding: Encoding, use: tuple[str, str], file_bytes: int) -> ParameterReport:
+    size = math.prod(encoding.shape)
+    stream_bytes = len(pack(encoding))
+    return ParameterReport(
+        name=name,
+        layer=use[0],
+        role=use[1],
+        shape=encoding.shape,
+        density=int(np.count_nonzero(decode(encoding))) / size if size else 1.0,
+        stored=value_count(encoding.values),
+        value_bits=value_bits(encoding.values) or 32,
+        encoding=describe(encoding),
+        dense_bytes=4 * size,
+        stream_bytes=stream_bytes,
+        share=stream_bytes / file_bytes,
+    )

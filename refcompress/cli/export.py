@@ -1,0 +1,101 @@
+"""``refcompress export``: files for a target."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from refcompress.cli.console import print_json, print_line
+from refcompress.cli.text import show_bytes
+from refcompress.errors import MissingToolError, OptionError
+
+if TYPE_CHECKING:
+    from refcompress.graph import Graph
+
+HELP = "write a network for a target: C, or a flash image"
+DESCRIPTION = "Write a network for a target: c (PREFIX.h, PREFIX.c and the runtime) or blob (a packed flash image)."
+
+Exporter = Callable[..., Mapping[str, bytes]]
+
+_GROUP = "refcompress.exporters"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("model", metavar="MODEL", help="Keras HDF5 checkpoint or .rcz")
+    parser.add_argument("--to", metavar="TARGET", required=True, help="c, blob, or an installed exporter's name")
+    parser.add_argument("--prefix", metavar="NAME", help="of files and identifiers (the model's file name)")
+    parser.add_argument("-o", "--output", metavar="DIR", required=True, help="the directory to write to")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export the network."""
+    from refcompress import formats
+    from refcompress.files import write_files
+
+    export = find_exporter(args.to)
+    prefix = args.prefix if args.prefix is not None else identifier(Path(args.model).stem)
+    files = export_files(formats.load(args.model), export, prefix)
+    paths = write_files(args.output, files)
+    sizes = {str(path): len(data) for path, data in zip(paths, files.values(), strict=True)}
+    if args.json:
+        print_json({"to": args.to, "prefix": prefix, "files": [{"path": p, "bytes": n} for p, n in sizes.items()]})
+        return 0
+    for path, size_bytes in sizes.items():
+        print_line(f"wrote {path} ({show_bytes(size_bytes)} bytes)")
+    return 0
+
+
+def export_files(graph: Graph, export: Exporter, prefix: str) -> Mapping[str, bytes]:
+    """Call an exporter after checking what every exporter needs of a prefix.
+
+    Raises
+    ------
+    OptionError
+        The prefix is no C identifier.
+
+    """
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", prefix):
+        raise OptionError(f"the prefix {prefix!r} is no identifier; use letters, digits and _, no digit first")
+    return export(graph, prefix=prefix)
+
+
+def identifier(text: str) -> str:
+    """Make an identifier of a file's name.
+
+    Examples
+    --------
+    >>> identifier("7-layer.net"), identifier("digits")
+    ('net_7_layer_net', 'digits')
+
+    """
+    name = re.sub(r"[^A-Za-z0-9_]+", "_", text).strip("_")
+    return name if re.match("[A-Za-z]", name) else f"net_{name}".rstrip("_")
+
+
+def find_exporter(name: str) -> Exporter:
+    """Find an installed exporter by its entry point: ``(graph, *, prefix) -> path to bytes``.
+
+    Raises
+    ------
+    OptionError
+        No exporter has that name.
+    MissingToolError
+        What it needs is not installed.
+
+    """
+    from importlib.metadata import entry_points
+
+    points = {point.name: point for point in entry_points(group=_GROUP)}
+    if not points:
+        raise MissingToolError("no exporters are installed; install refcompress again with pip")
+    if name not in points:
+        raise OptionError(f"there is no exporter {name!r}; installed are {', '.join(sorted(points))}")
+    try:
+        return cast(Exporter, points[name].load())
+    except ImportError as error:
+        raise MissingToolError(f"the exporter {name!r} cannot be loaded ({error}); install what it needs") from None

@@ -1,0 +1,46 @@
+"""Whose fault, with the remedy: every error this library raises on purpose."""
+
+from __future__ import annotations
+
+
+class RefcompressError(Exception):
+    """Base of all errors raised on purpose; the command line prints them in one line and exits with 1."""
+
+
+class ModelError(RefcompressError):
+    """A network holds something that cannot be represented, or its parts do not fit together."""
+
+
+class OptionError(RefcompressError):
+    """An option, a recipe or a pattern asks for something that does not exist or is out of range."""
+
+
+class DataError(RefcompressError):
+    """Arrays given as inputs, labels or reference outputs do not fit the network."""
+
+
+class FormatError(RefcompressError):
+    """The bytes of a file are malformed.
+
+    Parameters
+    ----------
+    message
+        What is wrong, and what is allowed.
+    offset_bytes
+        Where in the file or stream the trouble stands.
+
+    Examples
+    --------
+    >>> str(FormatError("the magic is missing", 0))
+    'byte 0: the magic is missing'
+
+    """
+
+    def __init__(self, message: str, offset_bytes: int) -> None:
+        super().__init__(f"byte {offset_bytes}: {message}")
+        self.message = message
+        self.offset_bytes = offset_bytes
+
+
+class MissingToolError(RefcompressError):
+    """An optional library or an external program is needed and absent; the message says how to get it."""

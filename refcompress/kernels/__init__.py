@@ -1,0 +1,1 @@
+"""The only rooms that import Numba; arrays in, arrays out."""

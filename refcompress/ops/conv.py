@@ -1,0 +1,151 @@
+"""Conv: two-dimensional convolution (cross-correlation), kernels (kh, kw, cin / group, cout)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refcompress.errors import ModelError
+from refcompress.ops import dense_convolution, sparse_convolution, weights
+from refcompress.ops.base import Array, Op, Params, Shape, check_bias, sum_error
+from refcompress.ops.dense_convolution import Geometry
+from refcompress.ops.weights import SparseRows, Weight
+from refcompress.ops.windows import Pair, check_pads, check_pair, output_plane
+
+
+@dataclass(frozen=True, slots=True)
+class Conv:
+    """Attributes of a convolution.
+
+    Attributes
+    ----------
+    strides
+        (height, width).
+    pads
+        Zeros around the input: (top, left, bottom, right).
+    dilations
+        Distance of neighbouring taps, (height, width).
+    group
+        Groups of channels that do not see each other; as many as input channels make a depthwise convolution.
+        Output channel ``oc`` belongs to group ``oc // (cout / group)``.
+
+    Raises
+    ------
+    ModelError
+        An attribute is out of range.
+
+    Examples
+    --------
+    >>> Conv(strides=(2, 2), pads=(0, 0, 1, 1)).group
+    1
+
+    """
+
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilations: tuple[int, int] = (1, 1)
+    group: int = 1
+
+    def __post_init__(self) -> None:
+        check_pair(self.strides, "strides")
+        check_pads(self.pads)
+        check_pair(self.dilations, "dilations")
+        if self.group < 1:
+            raise ModelError(f"group {self.group}; it must be at least 1")
+
+
+def _infer_shape(attrs: Conv, inputs: Sequence[Shape], params: Mapping[str, Shape]) -> Shape:
+    shape, weight = inputs[0], params["weight"]
+    if len(weight) != 4 or min(weight) < 1:
+        raise ModelError(f"a weight of shape {weight}; it must be (kh, kw, cin / group, cout)")
+    plane = _plane(attrs, shape, weight)
+    channels, cout = shape[2], weight[3]
+    if channels != weight[2] * attrs.group:
+        raise ModelError(
+            f"an input of {channels} channels and a weight of shape {weight} with group {attrs.group}, "
+            f"which takes {weight[2] * attrs.group} channels"
+        )
+    if cout % attrs.group:
+        raise ModelError(f"{cout} output channels do not divide into {attrs.group} groups")
+    check_bias(params, cout)
+    return (*plane, cout)
+
+
+def _plane(attrs: Conv, shape: Shape, weight: Shape) -> Pair:
+    return output_plane(shape, (weight[0], weight[1]), attrs.strides, attrs.pads, attrs.dilations)
+
+
+def _convolve(attrs: Conv, x: Array, rows: Weight, shape: Shape) -> Array:
+    """Convolve without bias; ``shape`` is the weight's."""
+    plane = _plane(attrs, x.shape[1:], shape)
+    out = np.empty((x.shape[0], *plane, shape[3]), x.dtype)
+    geometry = Geometry((shape[0], shape[1]), attrs.strides, attrs.pads, attrs.dilations, attrs.group)
+    if isinstance(rows, SparseRows):
+        sparse_convolution.convolve(x, rows, geometry, out)
+    else:
+        dense_convolution.convolve(x, rows, geometry, out)
+    return out
+
+
+def _forward(attrs: Conv, inputs: Sequence[Array], params: Params) -> Array:
+    x, encoding = inputs[0], params["weight"]
+    out = _convolve(attrs, x, weights.weight(encoding, x.dtype), encoding.shape)
+    bias = weights.optional_array(params.get("bias"), x.dtype)
+    if bias is not None:
+        out += bias
+    return out
+
+
+def _exact(attrs: Conv, inputs: Sequence[NDArray[np.float32]], params: Params) -> NDArray[np.float32]:
+    from refcompress.kernels import exact
+
+    x, encoding = inputs[0], params["weight"]
+    shape = encoding.shape
+    plane = _plane(attrs, x.shape[1:], shape)
+    bias = weights.bias_or_zeros(params.get("bias"), shape[3])
+    rows = weights.weight(encoding, np.float32)
+    where = (attrs.strides, attrs.pads[:2], attrs.dilations)
+    if isinstance(rows, SparseRows):
+        planes = np.empty((x.shape[0], shape[3], *plane), np.float32)
+        kernel = (shape[0], shape[1], shape[2])
+        first = weights.read_only(x.transpose(0, 3, 1, 2))
+        exact.conv_sparse(first, rows.data, rows.indices, rows.indptr, bias, kernel, *where, planes)
+        return np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
+    out = np.empty((x.shape[0], *plane, shape[3]), np.float32)
+    exact.conv_dense(weights.read_only(x), weights.array(encoding, np.float32), bias, *where, out)
+    return out
+
+
+def _error_bound(
+    attrs: Conv,
+    inputs: Sequence[Array],
+    errors: Sequence[Array],
+    params: Params,
+    _output: Array,
+    gamma: Callable[[int], float],
+) -> Array:
+    encoding = params["weight"]
+    rows = weights.magnitude(weights.weight(encoding, np.float64))
+    bias = weights.optional_array(params.get("bias"), np.float64)
+    n = weights.longest_sum(rows)
+    return sum_error(lambda x: _convolve(attrs, x, rows, encoding.shape), inputs[0], errors[0], bias, n, gamma)
+
+
+def _macs(_attrs: Conv, _inputs: Sequence[Shape], output: Shape, params: Params) -> int:
+    return weights.stored_count(params["weight"]) * output[0] * output[1]
+
+
+OP = Op(
+    name="Conv",
+    attrs=Conv,
+    infer_shape=_infer_shape,
+    forward=_forward,
+    exact=_exact,
+    error_bound=_error_bound,
+    macs=_macs,
+    roles=("weight", "bias"),
+    optional_roles=("bias",),
+)

@@ -1,0 +1,66 @@
+"""What operators on single elements share: shape rules, no multiplications, bounds of monotone functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refcompress.ops.base import FLOAT64_SLACK, UNIT_ROUNDOFF, Array, Params, Shape
+
+# What we grant to exp, tanh and the logistic function of any framework or C library: 8 ULP of the result, an
+# ULP being at most 2 * UNIT_ROUNDOFF of it. Libraries in use state 1 to 5 ULP for float32.
+LIBRARY_ERROR = 16 * UNIT_ROUNDOFF
+
+
+def same_shape(_attrs: Any, input_shapes: Sequence[Shape], _param_shapes: Mapping[str, Shape]) -> Shape:
+    """Shape rule of operators whose output looks like their only input."""
+    return input_shapes[0]
+
+
+def no_macs(_attrs: Any, _input_shapes: Sequence[Shape], _output_shape: Shape, _params: Params) -> int:
+    """Return 0: the operator multiplies nothing by weights."""
+    return 0
+
+
+def monotone_bound(function: Callable[[Array], Array], x: Array, errors: Array, output: Array) -> Array:
+    """How far a function that never decreases gets when its argument moves by at most ``errors``.
+
+    Exact up to float64 rounding: the extremes lie at the ends of the interval.
+
+    Examples
+    --------
+    >>> monotone_bound(np.exp, np.zeros(1), np.ones(1), np.ones(1)).round(3)
+    array([1.718])
+
+    """
+    bound: Array = np.maximum(function(x + errors) - output, output - function(x - errors)) * FLOAT64_SLACK
+    return bound
+
+
+def logistic(x: Array) -> Array:
+    """Compute 1 / (1 + exp(-x)) without overflow, in the dtype of ``x``.
+
+    Examples
+    --------
+    >>> logistic(np.array([-800.0, 0.0, 800.0]))
+    array([0. , 0.5, 1. ])
+
+    """
+    power = np.exp(-np.abs(x))
+    result: Array = np.where(x >= 0, x.dtype.type(1), power) / (1 + power)
+    return result
+
+
+def identity(_attrs: Any, inputs: Sequence[Array], _params: Params) -> Array:
+    """Return the only input."""
+    return inputs[0]
+
+
+def identity_exact(
+    _attrs: Any, inputs: Sequence[NDArray[np.float32]], _params: Params
+) -> NDArray[np.float32]:
+    """Return the only input."""
+    return inputs[0]

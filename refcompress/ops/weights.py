@@ -1,0 +1,145 @@
+"""Decoded weights for the operators: a dense matrix of rows, or the three arrays of a sparse one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refcompress import encodings
+from refcompress.encodings import Csr, Encoding, csr
+from refcompress.encodings.rows import matrix_shape
+from refcompress.encodings.values import decode_values, value_count
+
+T = TypeVar("T")
+S = TypeVar("S", bound=np.generic)
+Array = NDArray[np.floating[Any]]
+
+# What a run has decoded: (what, id of the encoding, dtype) -> (the encoding, so that its id stays taken; the
+# array)
+_kept: ContextVar[dict[tuple[str, int, str], tuple[Encoding, Any]] | None] = ContextVar("kept", default=None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SparseRows:
+    """The stored entries of a matrix, as SciPy's CSR names them.
+
+    Attributes
+    ----------
+    data, indices, indptr
+        Values, their columns, and where each row begins (and the last one ends).
+    columns
+        Number of columns of the matrix.
+
+    """
+
+    data: Array
+    indices: NDArray[np.int32]
+    indptr: NDArray[np.int64]
+    columns: int
+
+
+Weight = Array | SparseRows
+
+
+def read_only(array: NDArray[S]) -> NDArray[S]:
+    """Return a contiguous array that cannot be written to.
+
+    Kernels compile once for arrays that can be written and once for those that cannot: giving them inputs that
+    never can halves the time of a first run.
+    """
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Decode each weight once while the context lasts, for runs that go batch after batch."""
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def _remember(what: str, encoding: Encoding, dtype: Any, make: Callable[[], T]) -> T:
+    store = _kept.get()
+    if store is None:
+        return make()
+    key = (what, id(encoding), np.dtype(dtype).str)
+    if key not in store:
+        store[key] = (encoding, make())
+    value: T = store[key][1]
+    return value
+
+
+def weight(encoding: Encoding, dtype: Any) -> Weight:
+    """Rows of a weight as they are stored: a dense matrix (rows, columns), or sparse rows for a Csr.
+
+    Examples
+    --------
+    >>> weight(encodings.encode([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), np.float32)
+    array([[1., 3., 5.],
+           [2., 4., 6.]], dtype=float32)
+
+    """
+    return _remember("weight", encoding, dtype, lambda: _weight(encoding, dtype))
+
+
+def _weight(encoding: Encoding, dtype: Any) -> Weight:
+    rows, columns = matrix_shape(encoding.shape)
+    if isinstance(encoding, Csr):
+        data, indices, indptr = csr.arrays(encoding)
+        values = np.asarray(data, dtype)
+        return SparseRows(read_only(values), read_only(indices), read_only(indptr), columns)
+    values = decode_values(encoding.values, np.repeat(np.arange(rows), columns))
+    return read_only(np.asarray(values.reshape(rows, columns), dtype))
+
+
+def array(encoding: Encoding, dtype: Any) -> Array:
+    """Decode a parameter in its own shape, contiguous."""
+    return _remember("array", encoding, dtype, lambda: read_only(np.asarray(encodings.decode(encoding), dtype)))
+
+
+def optional_array(encoding: Encoding | None, dtype: Any) -> Array | None:
+    """Like :func:`array`, None for a parameter that is absent."""
+    return None if encoding is None else array(encoding, dtype)
+
+
+def bias_or_zeros(encoding: Encoding | None, units: int) -> NDArray[np.float32]:
+    """Bias in float32, zeros where there is none."""
+    if encoding is None:
+        return read_only(np.zeros(units, np.float32))
+    return array(encoding, np.float32).astype(np.float32, copy=False)
+
+
+def magnitude(rows: Weight) -> Weight:
+    """Absolute values."""
+    if isinstance(rows, SparseRows):
+        return replace(rows, data=read_only(np.abs(rows.data)))
+    return np.abs(rows)
+
+
+def longest_sum(rows: Weight) -> int:
+    """Most products that are not exactly zero in the sum of one output.
+
+    Examples
+    --------
+    >>> longest_sum(np.array([[1.0, 0.0, 2.0], [0.0, 0.0, 3.0]]))
+    2
+
+    """
+    if isinstance(rows, SparseRows):
+        return int(np.diff(rows.indptr).max(initial=0))
+    return int(np.count_nonzero(rows, axis=1).max(initial=0))
+
+
+def stored_count(encoding: Encoding) -> int:
+    """How many weights are stored, fillers of sparse rows included."""
+    return value_count(encoding.values)

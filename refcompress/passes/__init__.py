@@ -1,0 +1,27 @@
+"""Passes: Graph to Graph, each by itself.
+
+:data:`PASSES` names them as recipes do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from refcompress.graph import Graph
+from refcompress.passes import factorize, prune, quantize, share_weights
+from refcompress.passes.fold_batch_norm import fold_batch_norm
+from refcompress.passes.rules import LayerRule
+
+PASSES: Mapping[str, Callable[..., Graph]] = MappingProxyType(
+    {
+        "factorize.svd": factorize.svd,
+        "fold_batch_norm": fold_batch_norm,
+        "prune.magnitude": prune.magnitude,
+        "prune.threshold": prune.threshold,
+        "quantize.linear": quantize.linear,
+        "share_weights.kmeans": share_weights.kmeans,
+    }
+)
+
+__all__ = ["PASSES", "LayerRule", "factorize", "fold_batch_norm", "prune", "quantize", "share_weights"]

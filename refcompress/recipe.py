@@ -1,0 +1,296 @@
+"""A TOML recipe: the passes to run, checked before anything runs.
+
+A recipe lists passes in the order in which they run, each with its options and with options for single layers
+(globs or regular expressions, see :mod:`refcompress.passes.rules`; the first match wins)::
+
+    [[pass]]
+    name = "prune.magnitude"
+    sparsity = 0.8
+
+    [[pass.layers]]
+    match = "conv*"
+    sparsity = 0.5
+
+    [[pass]]
+    name = "share_weights.kmeans"
+    bits = 5
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from refcompress.errors import OptionError
+from refcompress.passes import LayerRule, prune, quantize, share_weights
+
+Kind = str | tuple[str, ...]
+"""What an option takes: one of the four below, or one of some texts."""
+
+_NUMBER, _WHOLE, _FLAG = "a number", "a whole number", "true or false"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a recipe may say about a pass of :data:`refcompress.passes.PASSES`.
+
+    Attributes
+    ----------
+    required, optional
+        Name of each option to what it takes.
+    reversible
+        Whether a single parameter may go back to the values it had before the pass. It may not where the pass
+        changes other parameters or nodes to match.
+    needs_inputs
+        Whether the pass takes calibration samples, which a recipe cannot hold.
+
+    """
+
+    required: Mapping[str, Kind] = field(default_factory=dict)
+    optional: Mapping[str, Kind] = field(default_factory=dict)
+    reversible: bool = True
+    needs_inputs: bool = False
+
+    @property
+    def known(self) -> dict[str, Kind]:
+        """All options."""
+        return {**self.required, **self.optional}
+
+
+OPTIONS: Mapping[str, Options] = {
+    "factorize.svd": Options(optional={"rank": _WHOLE, "fraction": _NUMBER, "energy": _NUMBER}, reversible=False),
+    "fold_batch_norm": Options(reversible=False),
+    "prune.magnitude": Options({"sparsity": _NUMBER}, {"scope": get_args(prune.Scope), "ties": get_args(prune.Ties)}),
+    # "cached": those of the network that the recipe begins with
+    "prune.threshold": Options({"q": _NUMBER}, {"std": ("all", "surviving", "cached"), "inclusive": _FLAG}),
+    "quantize.linear": Options(
+        {"bits": _WHOLE},
+        {
+            "scheme": get_args(quantize.Scheme),
+            "granularity": get_args(quantize.Granularity),
+            "range": get_args(quantize.Range),
+            "biases": _FLAG,
+        },
+    ),
+    "quantize.calibrated": Options(
+        {"rate": _NUMBER}, {"seed": _WHOLE, "damping": _NUMBER}, reversible=False, needs_inputs=True
+    ),
+    "share_weights.kmeans": Options(
+        {"bits": _WHOLE},
+        {
+            "init": get_args(share_weights.Init),
+            "zero": get_args(share_weights.Zero),
+            "seed": _WHOLE,
+            "max_iterations": _WHOLE,
+        },
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One pass of a recipe.
+
+    Attributes
+    ----------
+    name
+        Key of :data:`OPTIONS`.
+    options
+        Its options.
+    layers
+        Options of single layers; the first that matches wins.
+
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    layers: tuple[LayerRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Passes in the order in which they run.
+
+    Attributes
+    ----------
+    steps
+        The passes.
+    source
+        Where the recipe comes from, for errors.
+
+    Examples
+    --------
+    >>> from_options(sparsity=0.8, bits=5).steps[0].options
+    {'sparsity': 0.8}
+
+    """
+
+    steps: tuple[Step, ...]
+    source: str = "the recipe"
+
+    def __post_init__(self) -> None:
+        for number, step in enumerate(self.steps, 1):
+            _check_step(step, f"{self.source}, pass {number}")
+
+
+def parse(text: str, source: str = "the recipe") -> Recipe:
+    """Read a recipe.
+
+    Parameters
+    ----------
+    text
+        TOML.
+    source
+        Where it comes from, for errors.
+
+    Raises
+    ------
+    OptionError
+        The text is no TOML, or names a pass or an option that does not exist or a value of a wrong type.
+
+    Examples
+    --------
+    >>> parse('''
+    ... [[pass]]
+    ... name = "prune.magnitude"
+    ... sparsity = 0.8
+    ... ''').steps[0].name
+    'prune.magnitude'
+
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise OptionError(f"{source} is no TOML: {error}") from None
+    except RecursionError:
+        raise OptionError(f"{source} is nested too deeply") from None
+    _refuse_unknown(document, ("pass",), source, "key")
+    tables = _tables(document.get("pass", []), "pass", source)
+    steps = tuple(_parse_step(table, f"{source}, pass {number}") for number, table in enumerate(tables, 1))
+    if not steps:
+        raise OptionError(f"{source} has no [[pass]]; known passes are {', '.join(OPTIONS)}")
+    return Recipe(steps, source)
+
+
+def load(path: str | os.PathLike[str]) -> Recipe:
+    """Read a recipe file.
+
+    Raises
+    ------
+    OptionError
+        As :func:`parse`.
+    OSError
+        The file cannot be read.
+
+    """
+    try:
+        text = Path(path).read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise OptionError(f"{path} is no TOML: byte {error.start} is no UTF-8") from None
+    return parse(text, str(path))
+
+
+def from_options(
+    *,
+    sparsity: float | None = None,
+    bits: int | None = None,
+    quantize: Literal["kmeans", "linear"] = "kmeans",
+    fold_batch_norm: bool = False,
+) -> Recipe:
+    """Make a recipe of the few options that most people need; without any it only re-encodes, losslessly.
+
+    Parameters
+    ----------
+    sparsity
+        Share of each layer's weights to set to zero, 0 to 1 (``prune.magnitude``).
+    bits
+        Bits of a weight: 2^bits shared values in each layer, or as many integers.
+    quantize
+        Whether ``bits`` means shared weights (``share_weights.kmeans``) or integers (``quantize.linear``).
+    fold_batch_norm
+        Whether batch normalization is folded into the layers before it, first.
+
+    Raises
+    ------
+    OptionError
+        ``quantize`` is neither of the two.
+
+    """
+    steps = [Step("fold_batch_norm")] if fold_batch_norm else []
+    if sparsity is not None:
+        steps.append(Step("prune.magnitude", {"sparsity": sparsity}))
+    if bits is not None:
+        named = {"kmeans": "share_weights.kmeans", "linear": "quantize.linear"}
+        if quantize not in named:
+            raise OptionError(f"quantize {quantize!r}; allowed are {', '.join(named)}")
+        steps.append(Step(named[quantize], {"bits": bits}))
+    return Recipe(tuple(steps), "the options")
+
+
+def _tables(value: Any, key: str, where: str) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise OptionError(f"{where}: {key!r} must be written as [[{key}]] tables")
+    return value
+
+
+def _parse_step(table: dict[str, Any], where: str) -> Step:
+    options = dict(table)
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        raise OptionError(f"{where} has no name; known passes are {', '.join(OPTIONS)}")
+    rules = []
+    for number, rule in enumerate(_tables(options.pop("layers", []), "pass.layers", where), 1):
+        own = dict(rule)
+        match = own.pop("match", None)
+        if not isinstance(match, str):
+            raise OptionError(f'{where}, layers {number} has no match; write match = "conv*", say')
+        rules.append(LayerRule(match, own))
+    return Step(name, options, tuple(rules))
+
+
+def _check_step(step: Step, where: str) -> None:
+    _refuse_unknown([step.name], OPTIONS, where, "pass")
+    where = f"{where} ({step.name})"
+    options = OPTIONS[step.name]
+    _check_options(step.options, options.known, where)
+    for name, kind in options.required.items():
+        if name not in step.options:
+            raise OptionError(f"{where} lacks the option {name!r}; give {kind}")
+    for number, rule in enumerate(step.layers, 1):
+        _check_options(rule.options, {**options.known, "skip": _FLAG}, f"{where}, layers {number}")
+
+
+def _check_options(options: Mapping[str, Any], known: Mapping[str, Kind], where: str) -> None:
+    _refuse_unknown(options, known, where, "option")
+    for name, value in options.items():
+        kind = known[name]
+        if isinstance(kind, str) and not _is_kind(value, kind):
+            raise OptionError(f"{where}: {name} = {value!r}; it must be {kind}")
+        if isinstance(kind, tuple) and value not in kind:
+            close = _suggest(value, kind)
+            raise OptionError(f"{where}: {name} = {value!r}; allowed are {', '.join(kind)}{close}")
+
+
+def _is_kind(value: Any, kind: str) -> bool:
+    if kind == _FLAG:
+        return isinstance(value, bool)
+    allowed = (int,) if kind == _WHOLE else (int, float)
+    return isinstance(value, allowed) and not isinstance(value, bool)
+
+
+def _refuse_unknown(names: Iterable[str], known: Iterable[str], where: str, what: str) -> None:
+    known = tuple(known)
+    for name in names:
+        if name not in known:
+            listed = f"known are {', '.join(known)}" if known else "there are none"
+            raise OptionError(f"{where}: unknown {what} {name!r}{_suggest(name, known)}; {listed}")
+
+
+def _suggest(name: Any, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(name), list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
