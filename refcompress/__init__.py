@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING
 from refcompress.version import __version__
 
 if TYPE_CHECKING:
-    from refcompress import encodings, errors, formats, ops, passes, verify
+    from refcompress import analysis, encodings, errors, formats, ops, passes, recipe, verify
+    from refcompress.compress import compress
     from refcompress.formats import load, save
     from refcompress.graph import Graph, Node, TensorSpec
-    from refcompress.recipe import compress
     from refcompress.run import run, run_all, run_exact, run_exact_all
 
-_MODULES = ("encodings", "errors", "formats", "ops", "passes", "verify")
+_MODULES = ("analysis", "encodings", "errors", "formats", "ops", "passes", "recipe", "verify")
 _NAMES = {
     "Graph": "refcompress.graph",
     "Node": "refcompress.graph",
     "TensorSpec": "refcompress.graph",
-    "compress": "refcompress.recipe",
+    "compress": "refcompress.compress",
     "load": "refcompress.formats",
     "run": "refcompress.run",
     "run_all": "refcompress.run",
@@ -43,6 +43,7 @@ __all__ = [
     "Node",
     "TensorSpec",
     "__version__",
+    "analysis",
     "compress",
     "encodings",
     "errors",
@@ -50,6 +51,7 @@ __all__ = [
     "load",
     "ops",
     "passes",
+    "recipe",
     "run",
     "run_all",
     "run_exact",

@@ -27,10 +27,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from refcompress.errors import OptionError
+from refcompress.kernels.kmeans import Init
 from refcompress.passes import LayerRule, prune, quantize, share_weights
 
 Kind = str | tuple[str, ...]
-"""What an option takes: one of the four below, or one of some texts."""
+"""What an option takes: one of the three below, or one of some texts."""
 
 _NUMBER, _WHOLE, _FLAG = "a number", "a whole number", "true or false"
 
@@ -83,7 +84,7 @@ OPTIONS: Mapping[str, Options] = {
     "share_weights.kmeans": Options(
         {"bits": _WHOLE},
         {
-            "init": get_args(share_weights.Init),
+            "init": get_args(Init),
             "zero": get_args(share_weights.Zero),
             "seed": _WHOLE,
             "max_iterations": _WHOLE,
@@ -249,7 +250,10 @@ def _parse_step(table: dict[str, Any], where: str) -> Step:
         match = own.pop("match", None)
         if not isinstance(match, str):
             raise OptionError(f'{where}, layers {number} has no match; write match = "conv*", say')
-        rules.append(LayerRule(match, own))
+        try:
+            rules.append(LayerRule(match, own))
+        except OptionError as error:
+            raise OptionError(f"{where}, layers {number}: {error}") from None
     return Step(name, options, tuple(rules))
 
 

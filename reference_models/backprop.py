@@ -10,6 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from refcompress.encodings import decode
+from refcompress.graph import Graph
+
 Array = NDArray[np.float32]
 Params = dict[str, Array]
 
@@ -39,13 +42,30 @@ class Kept:
     mask: Array
 
 
+def params_of(graph: Graph) -> Params:
+    """Return the arrays of a network by the names of the layers and their roles.
+
+    Parameters
+    ----------
+    graph
+        The network, built or loaded.
+
+    Returns
+    -------
+    dict
+        ``"conv1/weight"``, ``"conv1/bias"`` and so on, to float32 arrays.
+
+    """
+    return {f"{node.name}/{role}": decode(graph.params[name]) for node, role, name in graph.weights()}
+
+
 def forward(params: Params, x: Array, mask: Array | None = None) -> tuple[Array, Kept]:
     """Compute the probabilities of the ten digits.
 
     Parameters
     ----------
     params
-        Weights and biases by the names that :func:`reference_models.digits_cnn.build` gives them.
+        Weights and biases as :func:`params_of` names them.
     x
         (n, 8, 8, 1), 0..1.
     mask

@@ -18,17 +18,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from refcompress import encodings
 from refcompress.files import write_file
 from refcompress.formats import hdf5_write
 from reference_models import DIGITS_CHECKPOINT, digits_cnn
-from reference_models.backprop import Array, Params, backward, forward
+from reference_models.backprop import Array, Params, backward, forward, params_of
 from reference_models.data import Labelled, Splits, digits
 
 SEED = 1
 EPOCHS = 80
 BATCH = 32
 LEARNING_RATE = 2e-3
+L1 = 1e-3  # per unit of weight; keeps most weights so small that they can be pruned without retraining
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def accuracy(params: Params, part: Labelled) -> float:
 
 
 def train(splits: Splits, epochs: int = EPOCHS, seed: int = SEED) -> Iterator[Epoch]:
-    """Fit the network by Adam with a cosine learning rate, dropout and shifts by up to one pixel.
+    """Fit the network by Adam with a cosine learning rate, an L1 penalty, dropout and shifts by one pixel.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def train(splits: Splits, epochs: int = EPOCHS, seed: int = SEED) -> Iterator[Ep
 
     """
     rng = np.random.default_rng(seed)
-    params = {name: encodings.decode(value) for name, value in digits_cnn.build(rng).params.items()}
+    params = params_of(digits_cnn.build(rng))
     first = {name: np.zeros_like(value) for name, value in params.items()}
     second = {name: np.zeros_like(value) for name, value in params.items()}
     part, step = splits.train, 0
@@ -91,7 +91,7 @@ def train(splits: Splits, epochs: int = EPOCHS, seed: int = SEED) -> Iterator[Ep
             keep = 1 - digits_cnn.DROPOUT
             mask = (rng.random((len(x), 4, 4, 32)) < keep).astype(np.float32) / np.float32(keep)
             probabilities, kept = forward(params, x, mask)
-            gradients = backward(params, kept, probabilities, part.y[chosen])
+            gradients = _penalized(backward(params, kept, probabilities, part.y[chosen]), params)
             rate = LEARNING_RATE * (1 + math.cos(math.pi * step / steps)) / 2
             step += 1
             params = _adam(params, gradients, first, second, step, rate)
@@ -104,6 +104,11 @@ def _shifted(x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.flo
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     offsets = rng.integers(0, 3, (len(x), 2))
     return np.stack([image[top : top + 8, left : left + 8] for image, (top, left) in zip(padded, offsets, strict=True)])
+
+
+def _penalized(gradients: Params, params: Params) -> Params:
+    penalty = {name: np.float32(L1) * np.sign(params[name]) for name in params if name.endswith("weight")}
+    return {name: value + penalty.get(name, np.float32(0)) for name, value in gradients.items()}
 
 
 def _adam(  # Kingma & Ba, ICLR 2015, algorithm 1, with the moments updated in place
@@ -159,7 +164,7 @@ def keras_file(params: Params) -> bytes:
     Parameters
     ----------
     params
-        Weights and biases by the names that :func:`reference_models.digits_cnn.build` gives them.
+        Weights and biases as :func:`reference_models.backprop.params_of` names them.
 
     """
     layers = keras_layers()

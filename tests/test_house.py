@@ -28,7 +28,7 @@ TOP_LEVEL = {
     "pyproject.toml",
     "tox.ini",
 }
-BUILT = {"build", "dist"}
+BUILT = {"build", "dist", "refcompress-demo"}
 # written so that it does not match itself
 LEFTOVER = re.compile(r"\b(TO[D]O|FIX[M]E|XX[X]|HAC[K])\b|NotImplemented[E]rror")
 

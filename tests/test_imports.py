@@ -28,6 +28,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("passes", "train", "formats", "verify"),
     ("analysis",),
     ("recipe",),
+    ("compress",),
     ("cli", "__main__"),
 )
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

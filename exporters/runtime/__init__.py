@@ -27,7 +27,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "softmax": ("rc_softmax.c", "rc_math.c"),
     "tanh": ("rc_sigmoid.c", "rc_math.c"),
 }
-IMAGE_SOURCES = ("rc_image.c", "rc_check.c", "rc_check_tensor.c")
+IMAGE_SOURCES = ("rc_image.c", "rc_step.c", "rc_check.c", "rc_check_code.c", "rc_check_tensor.c")
 
 
 @cache

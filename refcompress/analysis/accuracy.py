@@ -79,7 +79,7 @@ def accuracy(
         raise DataError(f"samples of dtype {x.dtype}; give real numbers")
     correct, labels = 0, None
     for start in range(0, len(x), batch_size):
-        (scores,) = run(graph, np.asarray(x[start : start + batch_size], np.float32), batch_size=batch_size)
+        (scores,) = run(graph, x[start : start + batch_size], batch_size=batch_size)
         if scores.ndim != 2:
             raise DataError(
                 f"the network's output {graph.outputs[0]!r} has the shape {scores.shape[1:]}; accuracy needs one "
@@ -104,14 +104,15 @@ def class_labels(y: NDArray[Any], units: int) -> NDArray[np.int64]:
     """
     classes = max(2, units)
     if y.ndim == 2 and y.shape[1] == classes and classes > 1 and y.dtype.kind in "buif":
-        return y.argmax(axis=1).astype(np.int64)
+        best: NDArray[np.int64] = y.argmax(axis=1).astype(np.int64)
+        return best
     flat = y.reshape(-1) if y.shape in {(len(y),), (len(y), 1)} else None
     if flat is None or flat.dtype.kind not in "buif" or not np.array_equal(flat, np.floor(flat)):
         raise DataError(
             f"labels of shape {y.shape} and dtype {y.dtype}; give integers ({len(y)},) from 0 to {classes - 1}, or "
             f"rows of {classes} scores"
         )
-    labels = flat.astype(np.int64)
+    labels: NDArray[np.int64] = flat.astype(np.int64)
     if labels.min() < 0 or labels.max() >= classes:
         raise DataError(
             f"labels from {labels.min()} to {labels.max()}; the network's {units} output units know 0 to {classes - 1}"

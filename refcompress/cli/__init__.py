@@ -52,18 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
 
     """
-    try:
-        args = _parser().parse_args(argv)
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 2
     with _forgiving_streams():
         try:
-            code = int(args.run(args))
+            code = _run(argv)
             sys.stdout.flush()
         except BrokenPipeError:
-            return _reader_left()
-        except SystemExit as stop:  # a command's own parser.error
-            return stop.code if isinstance(stop.code, int) else 2
+            _silence_stdout()
+            return _BROKEN_PIPE
         except KeyboardInterrupt:
             sys.stderr.write("refcompress: interrupted\n")
             return _INTERRUPTED
@@ -71,6 +66,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"refcompress: error: {one_line(_message(error))}\n")
             return 1
     return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
+        args = _parser().parse_args(argv)
+        return int(args.run(args))
+    except SystemExit as stop:  # argparse has said what is wrong, or printed its help
+        return stop.code if isinstance(stop.code, int) else 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -114,9 +117,8 @@ def _forgiving_streams() -> Iterator[None]:
                 stream.reconfigure(errors=errors)
 
 
-def _reader_left() -> int:
-    """Whoever read our output has closed it: end in silence, also when Python flushes at exit."""
+def _silence_stdout() -> None:
+    """Whoever read our output has closed it: say nothing more, also when Python flushes at exit."""
     with contextlib.suppress(OSError, ValueError):
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, sys.stdout.fileno())
-    return _BROKEN_PIPE

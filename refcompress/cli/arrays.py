@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import errno
 import io
 import math
 import os
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -14,9 +17,21 @@ from typing import IO, TYPE_CHECKING, Any
 from refcompress.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-_MALFORMED = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, RuntimeError, NotImplementedError, KeyError)
+_MALFORMED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    ValueError,
+    EOFError,
+    RuntimeError,  # also of encrypted archives and of compressions that zipfile lacks
+    KeyError,
+    SyntaxError,
+    TypeError,
+)
+_MAX_HEADER_BYTES = 1 << 16
+_PLAIN_TYPE = re.compile(r"[<>|=]?[?biufcSU][0-9]*")
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
@@ -40,6 +55,10 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
                 return _read_archive(stream)
         except _MALFORMED as error:
             raise DataError(f"{path} is damaged or no NumPy file: {error}") from None
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # an archive that points before its own beginning
+                raise
+            raise DataError(f"{path} is damaged: it points outside itself") from None
         raise DataError(f"{path} is no .npy or .npz file; write it with numpy.save or numpy.savez")
 
 
@@ -55,23 +74,36 @@ def _read_archive(stream: IO[bytes]) -> dict[str, NDArray[Any]]:
 def _read_array(stream: IO[bytes], size_bytes: int) -> NDArray[Any]:
     import numpy as np
 
-    version = np.lib.format.read_magic(stream)
-    if version not in {(1, 0), (2, 0)}:
-        raise ValueError(f"version {version} of the .npy format holds no plain numbers")
-    read_header = np.lib.format.read_array_header_1_0
-    if version == (2, 0):
-        read_header = np.lib.format.read_array_header_2_0
-    shape, fortran_order, dtype = read_header(stream)
-    if dtype.hasobject:
-        raise ValueError("it holds Python objects, which are never unpickled; save an array of numbers")
+    shape, fortran_order, dtype = _read_header(stream)
     claimed_bytes = math.prod(shape) * dtype.itemsize
     there_bytes = size_bytes - stream.tell()
-    if claimed_bytes != there_bytes or min(shape, default=0) < 0:
+    if claimed_bytes != there_bytes:
         raise ValueError(f"the shape {shape} of {dtype} takes {claimed_bytes} bytes where {there_bytes} stand")
     data = bytearray(stream.read(claimed_bytes))
     if len(data) != claimed_bytes:
         raise ValueError(f"it ends after {len(data)} of {claimed_bytes} bytes")
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
+
+
+def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    # not with numpy.lib.format, which tokenizes what it cannot parse, and raises whatever comes of that
+    import numpy as np
+
+    start = stream.read(8)
+    if start[:6] != b"\x93NUMPY" or start[6:] not in {b"\x01\0", b"\x02\0"}:
+        raise ValueError(f"an array begins with {start!r}, not as .npy files of version 1 or 2 do")
+    size_bytes = int.from_bytes(stream.read(2 if start[6] == 1 else 4), "little")
+    if size_bytes > _MAX_HEADER_BYTES:
+        raise ValueError(f"a header of {size_bytes} bytes; at most {_MAX_HEADER_BYTES} are read")
+    fields = ast.literal_eval(stream.read(size_bytes).decode("latin-1").strip())
+    if not isinstance(fields, dict) or set(fields) != {"descr", "fortran_order", "shape"}:
+        raise ValueError("the header of an array has not the fields descr, fortran_order and shape")
+    shape, kind = fields["shape"], fields["descr"]
+    if not isinstance(kind, str) or not _PLAIN_TYPE.fullmatch(kind):
+        raise ValueError(f"values of the type {kind!r}, no plain numbers; Python objects are never unpickled")
+    if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError(f"the shape {shape!r} of an array is none")
+    return shape, bool(fields["fortran_order"]), np.dtype(kind)
 
 
 def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:

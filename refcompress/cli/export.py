@@ -6,14 +6,11 @@ import argparse
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from refcompress.cli.console import print_json, print_line
 from refcompress.cli.text import show_bytes
 from refcompress.errors import MissingToolError, OptionError
-
-if TYPE_CHECKING:
-    from refcompress.graph import Graph
 
 HELP = "write a network for a target: C, or a flash image"
 DESCRIPTION = "Write a network for a target: c (PREFIX.h, PREFIX.c and the runtime) or blob (a packed flash image)."
@@ -39,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
     export = find_exporter(args.to)
     prefix = args.prefix if args.prefix is not None else identifier(Path(args.model).stem)
-    files = export_files(formats.load(args.model), export, prefix)
+    files = export(formats.load(args.model), prefix=prefix)
     paths = write_files(args.output, files)
     sizes = {str(path): len(data) for path, data in zip(paths, files.values(), strict=True)}
     if args.json:
@@ -48,20 +45,6 @@ def run(args: argparse.Namespace) -> int:
     for path, size_bytes in sizes.items():
         print_line(f"wrote {path} ({show_bytes(size_bytes)} bytes)")
     return 0
-
-
-def export_files(graph: Graph, export: Exporter, prefix: str) -> Mapping[str, bytes]:
-    """Call an exporter after checking what every exporter needs of a prefix.
-
-    Raises
-    ------
-    OptionError
-        The prefix is no C identifier.
-
-    """
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", prefix):
-        raise OptionError(f"the prefix {prefix!r} is no identifier; use letters, digits and _, no digit first")
-    return export(graph, prefix=prefix)
 
 
 def identifier(text: str) -> str:

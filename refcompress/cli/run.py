@@ -63,9 +63,7 @@ def _compute(graph: Graph, inputs: dict[str, NDArray[Any]], args: argparse.Names
 
     from refcompress.run import run, run_all, run_exact, run_exact_all
 
-    dtype = np.dtype(args.dtype).type
-    # integers (images of uint8, say) are exact in the floating type; anything else run() itself refuses
-    inputs = {name: array.astype(dtype) if array.dtype.kind in "bui" else array for name, array in inputs.items()}
+    dtype = np.dtype(args.dtype)
     if args.all:
         return run_exact_all(graph, inputs) if args.exact else run_all(graph, inputs, dtype=dtype)
     outputs = run_exact(graph, inputs) if args.exact else run(graph, inputs, dtype=dtype)

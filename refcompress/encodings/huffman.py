@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from refcompress.encodings.arrays import check_array, chunks, read_only
+from refcompress.encodings.arrays import check_array, read_only
 from refcompress.encodings.canonical import (
     DEFAULT_LIMIT_BITS,
     MAX_ALPHABET,
@@ -85,8 +85,11 @@ class Huffman:
 def _all_coded(symbols: NDArray[np.uint16], lengths: NDArray[np.uint8]) -> bool:
     if symbols.size and int(symbols.max()) >= len(lengths):
         return False
-    # where each symbol of the alphabet has a code there is nothing to look up
-    return bool(lengths.all()) or all(lengths[symbols[part]].all() for part in chunks(symbols.size))
+    if lengths.all():
+        return True  # each symbol of the alphabet has a code: nothing to look up
+    from refcompress.kernels import huffman as kernels
+
+    return bool(kernels.all_coded(read_only(symbols), read_only(lengths)))
 
 
 def encode(symbols: ArrayLike, *, limit_bits: int = DEFAULT_LIMIT_BITS, n_streams: int = 1) -> Huffman:
@@ -184,6 +187,8 @@ def unpack(
     ------
     FormatError
         The data ends early, is too long, or holds a bit pattern that is no code (constraint C16 of SPEC.md).
+    OptionError
+        The lengths make no code.
 
     Examples
     --------
@@ -193,6 +198,7 @@ def unpack(
     """
     from refcompress.kernels import huffman as kernels
 
+    check_lengths(lengths)
     if count > 8 * len(data):  # so that no memory is asked for on a mere claim
         raise FormatError(f"{count} symbols cannot stand in {len(data)} bytes", offset_bytes)
     spans = _spans(data, count, n_streams, offset_bytes)
@@ -211,7 +217,15 @@ def unpack(
         if i == sound:
             raise FormatError("the stream ends early or holds a bit pattern that is no code", offset_bytes + bit // 8)
         _check_end(data, bit, end, offset_bytes)
-    return Huffman(symbols, lengths, n_streams)
+    return _decoded(symbols, lengths, n_streams)
+
+
+def _decoded(symbols: NDArray[np.uint16], lengths: NDArray[np.uint8], n_streams: int) -> Huffman:
+    """Build a stream of symbols that came out of its code; looking each of them up again would double the time."""
+    stream = object.__new__(Huffman)
+    for name, value in (("symbols", symbols), ("lengths", lengths), ("n_streams", n_streams)):
+        object.__setattr__(stream, name, value)
+    return stream
 
 
 def _spans(data: memoryview, count: int, n_streams: int, offset_bytes: int) -> NDArray[np.uint64]:

@@ -91,6 +91,7 @@ def has_one_zero_point(values: Linear) -> bool:
 
     Examples
     --------
+    >>> import numpy as np
     >>> integers = Bits(np.zeros(0, np.uint16), 8)
     >>> has_one_zero_point(Linear(integers, 8, np.ones(3, np.float32), np.full(3, 128, np.uint16)))
     True
@@ -109,6 +110,7 @@ def pack_stream(stream: IntStream) -> bytes:
 
     Examples
     --------
+    >>> import numpy as np
     >>> pack_stream(Bits(np.array([1, 2, 3], np.uint16), 4)).hex()
     '2103'
 

@@ -17,7 +17,7 @@ from refcompress.formats.keras_config import Layer, Shape
 from refcompress.formats.keras_weights import Weights
 from refcompress.graph import Graph, Node, TensorSpec
 
-MAX_CALLS = 100_000  # nested models called twice at each level would otherwise grow a network without end
+MAX_CALLS = 20_000  # nested models called twice at each level would otherwise grow a network without end
 
 Array = NDArray[np.float32]
 

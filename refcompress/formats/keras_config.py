@@ -200,16 +200,16 @@ def float32_only(layer: Layer) -> None:
         With the remedy.
 
     """
-    if _policy(layer) not in (None, "float32", "infer", "_infer"):
+    policy = _policy(layer)
+    if policy is not None and policy not in ("float32", "infer", "_infer"):
         remedy = "rebuild the model under the policy float32, set its weights from this one and save it"
         raise refuse(layer, "dtype", "float32", remedy)
 
 
 def _policy(layer: Layer) -> Any:
     policy = layer.config.get("dtype")
-    if isinstance(policy, dict) and isinstance(policy.get("config"), dict):
-        return policy["config"].get("name")
-    return policy
+    config = policy.get("config") if isinstance(policy, dict) else None
+    return config["name"] if isinstance(config, dict) and isinstance(config.get("name"), str) else policy
 
 
 def static_shape(layer: Layer, option: str) -> Shape:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refcompress.errors import FormatError, ModelError
+from refcompress.formats import hdf5_heap
 
 MAX_INFLATION = 1032  # no deflate stream expands further
 MAX_CHUNK_SLACK_BYTES = 1 << 20
@@ -75,9 +76,11 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Iterator[Checkpoint]:
     import h5py
 
     size_bytes = Path(path).stat().st_size
+    hdf5_heap.check(path)
     with _reading("the file cannot be opened"):
         file = h5py.File(path, "r")
     try:
+        _check_lengths(file)
         config = read_text(file, "model_config", size_bytes)
         if config is None:
             raise ModelError(_without_architecture(file))
@@ -90,6 +93,13 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Iterator[Checkpoint]:
         )
     finally:
         file.close()
+
+
+def _check_lengths(file: Any) -> None:
+    with _reading("the superblock cannot be read"):
+        sizes = file.id.get_create_plist().get_sizes()
+    if sizes != (8, 8):  # h5py never wrote others, and hdf5_heap knows no others
+        raise FormatError(f"offsets and lengths in this HDF5 file take {sizes} bytes; allowed are 8; {SAVE_AGAIN}", 0)
 
 
 def _without_architecture(file: Any) -> str:
@@ -173,14 +183,13 @@ def _items(chunk: Any, name: str) -> list[Any]:
 def _text(value: Any, name: str) -> str:
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
-    if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError as error:
-            raise FormatError(f"the attribute {name} is no UTF-8 ({error}); {SAVE_AGAIN}", 0) from error
-    if not isinstance(value, str):
+    if not isinstance(value, str | bytes):
         raise FormatError(f"the attribute {name} holds {type(value).__name__}, not text; {SAVE_AGAIN}", 0)
-    return str(value)
+    try:
+        # h5py turns undecodable bytes of some kinds of text into surrogates
+        return value.decode() if isinstance(value, bytes) else value.encode().decode()
+    except UnicodeError as error:
+        raise FormatError(f"the attribute {name} is no UTF-8 ({error}); {SAVE_AGAIN}", 0) from error
 
 
 def _attribute(place: Any, name: str, limit_bytes: int) -> Any:

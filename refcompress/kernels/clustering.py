@@ -52,10 +52,10 @@ def histogram(bits: NDArray[np.uint32], zeros_apart: bool) -> tuple[NDArray[np.i
     for start in range(0, bits.size, _BATCH):
         packed = np.zeros(BIN_COUNT, np.uint64)  # one store a value instead of two
         for i in range(start, min(start + _BATCH, bits.size)):
-            if bits[i] << np.uint32(1) == np.uint32(0):
+            ordered = _ordered(bits[i])
+            if ordered == np.uint32(0x80000000):
                 zeros += 1
                 continue
-            ordered = _ordered(bits[i])
             low = np.uint64(ordered & np.uint32(LOW_MASK))
             packed[ordered >> np.uint32(KEY_SHIFT)] += low + np.uint64(1 << _COUNT_SHIFT)
         for key in range(BIN_COUNT):
@@ -169,15 +169,6 @@ def means(sums: NDArray[np.float64], ends: NDArray[np.int64]) -> NDArray[np.floa
 
 
 @njit(cache=True)
-def inertia(sums: NDArray[np.float64], ends: NDArray[np.int64]) -> float:
-    """Sum of squared distances of all weights to their centroids."""
-    total = 0.0
-    for j in range(ends.size - 1):
-        total += _scatter(sums, ends[j], ends[j + 1])
-    return total
-
-
-@njit(cache=True)
 def optimal(sums: NDArray[np.float64], clusters: int) -> NDArray[np.int64]:
     """Return the ends of the clusters with the least inertia, by dynamic programming.
 
@@ -217,12 +208,24 @@ def optimal(sums: NDArray[np.float64], clusters: int) -> NDArray[np.int64]:
 
 
 @njit(cache=True)
+def _first_above(points: NDArray[np.float64], start: int, stop: int, value: float) -> int:
+    """Find the first point of a run that is larger; the end of the run if there is none."""
+    while start < stop:
+        middle = (start + stop) // 2
+        if points[middle] > value:
+            stop = middle
+        else:
+            start = middle + 1
+    return start
+
+
+@njit(cache=True)
 def _nearest(points: NDArray[np.float64], centroids: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the ends of the clusters of points nearest to each centroid; halfway, a point goes to the lower one."""
     ends = np.zeros(centroids.size + 1, np.int64)
     for j in range(centroids.size - 1):
         middle = 0.5 * centroids[j] + 0.5 * centroids[j + 1]
-        ends[j + 1] = np.searchsorted(points, middle, side="right")
+        ends[j + 1] = _first_above(points, ends[j], points.size, middle)
     ends[centroids.size] = points.size
     return ends
 
@@ -249,8 +252,7 @@ def _without_empty(
         worst = int(np.argmax(scatter[:count]))
         first, last = full[worst], full[worst + 1]
         mean = _total(sums, first, last) / (sums[last, WEIGHT] - sums[first, WEIGHT])
-        cut = first + int(np.searchsorted(points[first:last], mean, side="right"))
-        cut = min(max(cut, first + 1), last - 1)
+        cut = min(max(_first_above(points, first, last, mean), first + 1), last - 1)
         for j in range(count, worst, -1):
             full[j + 1] = full[j]
             scatter[j] = scatter[j - 1]
@@ -272,7 +274,7 @@ def lloyd(
     ends = _without_empty(points, sums, _nearest(points, centroids))
     for _ in range(max_iterations):
         moved = _without_empty(points, sums, _nearest(points, means(sums, ends)))
-        if np.array_equal(moved, ends):
+        if not np.any(moved != ends):
             break
         ends = moved
     return ends
@@ -294,7 +296,7 @@ def plus_plus(
     Returns
     -------
     ndarray of float64
-        The centroids, increasing.
+        The centroids, in the order drawn.
 
     """
     mass = counts.astype(np.float64)
@@ -314,8 +316,8 @@ def plus_plus(
                 break
         centroids[c] = points[chosen]
         for i in range(points.size):
-            away = (points[i] - points[chosen]) ** 2
-            if away < distance[i]:
-                distance[i] = away
-                mass[i] = counts[i] * away
-    return np.sort(centroids)
+            away = points[i] - points[chosen]
+            if away * away < distance[i]:
+                distance[i] = away * away
+                mass[i] = counts[i] * distance[i]
+    return centroids

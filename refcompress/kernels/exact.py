@@ -83,6 +83,8 @@ def conv_dense(
 ) -> None:
     """Convolve planes with a dense kernel; taps in the padding are skipped.
 
+    Fast where a group has many output channels; elsewhere :func:`conv_sparse` is, with all entries stored.
+
     Parameters
     ----------
     x
@@ -119,11 +121,6 @@ def _add_tap(y: Float32, pixel: Float32, tap: Float32) -> None:
     group_in, cout = tap.shape
     group = pixel.size // group_in
     group_out = cout // group
-    if group_out == 1 and group_in == 1:
-        weights = tap[0]
-        for o in range(cout):
-            y[o] += weights[o] * pixel[o]
-        return
     for g in range(group):
         sums = y[g * group_out : (g + 1) * group_out]
         for c in range(group_in):
@@ -144,6 +141,7 @@ def conv_sparse(
     strides: tuple[int, int],
     corner: tuple[int, int],
     dilations: tuple[int, int],
+    batch: int,
     out: Float32,
 ) -> None:
     """Convolve planes with sparse rows, each stored entry over the whole output plane; padding is skipped.
@@ -151,7 +149,7 @@ def conv_sparse(
     Parameters
     ----------
     x
-        (batch, cin, height, width): channels first.
+        (cin, height, width * batch): the images interleaved, so that a line is long even in small planes.
     data, indices, indptr
         The sparse rows; a column is (ky * kw + kx) * (cin / group) + channel.
     bias
@@ -160,21 +158,22 @@ def conv_sparse(
         (kh, kw, cin / group).
     strides, corner, dilations
         As in :func:`conv_dense`.
+    batch
+        Images, at least 1.
     out
-        (batch, cout, output height, output width), overwritten.
+        (cout, output height, output width * batch), overwritten.
 
     """
-    group_rows = out.shape[1] // (x.shape[1] // kernel[2])
-    for n in range(out.shape[0]):
-        for row in range(out.shape[1]):
-            plane = out[n, row]
-            plane[:, :] = bias[row]
-            first = row // group_rows * kernel[2]
-            for j in range(indptr[row], indptr[row + 1]):
-                tap, channel = divmod(indices[j], kernel[2])
-                ky, kx = divmod(tap, kernel[1])
-                dy, dx = ky * dilations[0] - corner[0], kx * dilations[1] - corner[1]
-                _add_plane(plane, data[j], x[n, first + channel], dy, dx, strides)
+    group_rows = out.shape[0] // (x.shape[0] // kernel[2])
+    for row in range(out.shape[0]):
+        planes = out[row]
+        planes[:] = bias[row]
+        first = row // group_rows * kernel[2]
+        for j in range(indptr[row], indptr[row + 1]):
+            tap, channel = divmod(indices[j], kernel[2])
+            ky, kx = divmod(tap, kernel[1])
+            dy, dx = ky * dilations[0] - corner[0], kx * dilations[1] - corner[1]
+            _add_planes(planes, data[j], x[first + channel], dy, dx, strides, batch)
 
 
 @njit(cache=True)
@@ -184,20 +183,23 @@ def _first_inside(shift: int, stride: int) -> int:
 
 
 @njit(cache=True)
-def _add_plane(y: Float32, weight: float, x: Float32, dy: int, dx: int, strides: tuple[int, int]) -> None:
+def _add_planes(
+    y: Float32, weight: np.float32, x: Float32, dy: int, dx: int, strides: tuple[int, int], batch: int
+) -> None:
     """Add weight * x, shifted by (dy, dx), wherever the shifted place lies inside of x."""
     sy, sx = strides
     top, left = _first_inside(dy, sy), _first_inside(dx, sx)
     bottom = min(y.shape[0], (x.shape[0] - 1 - dy) // sy + 1)
-    right = min(y.shape[1], (x.shape[1] - 1 - dx) // sx + 1)
+    right = min(y.shape[1] // batch, (x.shape[1] // batch - 1 - dx) // sx + 1)
     if right <= left:
         return
     for oy in range(top, bottom):
-        source = x[oy * sy + dy]
+        sums = y[oy, left * batch : right * batch]
+        values = x[oy * sy + dy, (left * sx + dx) * batch :]
         if sx == 1:
-            sums, values = y[oy, left:right], source[left + dx : right + dx]
             for t in range(sums.size):
                 sums[t] += weight * values[t]
         else:
-            for ox in range(left, right):
-                y[oy, ox] += weight * source[ox * sx + dx]
+            for i in range(right - left):
+                for t in range(batch):
+                    sums[i * batch + t] += weight * values[i * sx * batch + t]

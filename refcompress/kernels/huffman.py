@@ -57,6 +57,15 @@ def package_merge(weights: NDArray[np.int64], limit_bits: int) -> NDArray[np.uin
 
 
 @njit(cache=True)
+def all_coded(symbols: NDArray[np.uint16], lengths: NDArray[np.uint8]) -> bool:
+    """Whether every symbol, all of them below the size of the alphabet, has a code."""
+    missing = 0
+    for i in range(symbols.size):
+        missing += lengths[U64(symbols[i])] == 0
+    return missing == 0
+
+
+@njit(cache=True)
 def encode(symbols: NDArray[np.uint16], table: NDArray[np.uint32], longest_bits: int, out: NDArray[np.uint8]) -> int:
     """Write the code of each symbol, the first one in the lowest bits of the first byte.
 
@@ -208,13 +217,15 @@ def _decode_four(
 ) -> None:
     """Advance four streams together, so that none waits for its own lookups, until one of them nears its end."""
     bit0, bit1, bit2, bit3 = spans[0, 0], spans[1, 0], spans[2, 0], spans[3, 0]
+    end0, end1, end2, end3 = spans[0, 1], spans[1, 1], spans[2, 1], spans[3, 1]
     at0, at1, at2, at3 = spans[0, 2], spans[1, 2], spans[2, 2], spans[3, 2]
+    stop0, stop1, stop2, stop3 = spans[0, 3], spans[1, 3], spans[2, 3], spans[3, 3]
     three, seven = U64(3), U64(7)
     while (
-        _has_round(bit0, at0, spans[0])
-        and _has_round(bit1, at1, spans[1])
-        and _has_round(bit2, at2, spans[2])
-        and _has_round(bit3, at3, spans[3])
+        _has_round(bit0, end0, at0, stop0)
+        and _has_round(bit1, end1, at1, stop1)
+        and _has_round(bit2, end2, at2, stop2)
+        and _has_round(bit3, end3, at3, stop3)
     ):
         window0 = load_word(raw, bit0 >> three) >> (bit0 & seven)
         window1 = load_word(raw, bit1 >> three) >> (bit1 & seven)
@@ -234,9 +245,9 @@ def _decode_four(
 
 
 @njit(cache=True)
-def _has_round(bit: np.uint64, at: np.uint64, span: NDArray[np.uint64]) -> bool:
+def _has_round(bit: np.uint64, end: np.uint64, at: np.uint64, stop: np.uint64) -> bool:
     """Whether a whole word and room for the most symbols of four lookups are left."""
-    return bool(bit + _LOAD_BITS <= span[1] and at + _ROUND_SYMBOLS <= span[3])
+    return bool(bit + _LOAD_BITS <= end and at + _ROUND_SYMBOLS <= stop)
 
 
 @njit(cache=True)
@@ -248,8 +259,8 @@ def _decode_groups(
     steps: NDArray[np.uint8],
 ) -> None:
     """Advance one stream until it nears its end."""
-    bit, at = span[0], span[2]
-    while _has_round(bit, at, span):
+    bit, end, at, stop = span[0], span[1], span[2], span[3]
+    while _has_round(bit, end, at, stop):
         window = load_word(raw, bit >> U64(3)) >> (bit & U64(7))
         for _ in range(4):
             window, at, bits = _step(window, symbols, at, groups, steps)

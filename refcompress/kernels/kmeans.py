@@ -77,13 +77,14 @@ def kmeans(
     values = np.ascontiguousarray(values)
     found = None
     if values.size >= HISTOGRAM_FROM:
-        found = _by_histogram(values, clusters, start, zeros_apart)
-    return found if found is not None else _by_sorting(values, clusters, start, zeros_apart)
+        found = by_histogram(values, clusters, start, zeros_apart)
+    return found if found is not None else by_sorting(values, clusters, start, zeros_apart)
 
 
-def _by_sorting(
+def by_sorting(
     values: NDArray[np.float32], clusters: int, start: Start, zeros_apart: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+    """Cluster distinct values; arguments as those of :func:`kmeans`."""
     zeros = values == 0
     has_zeros = zeros_apart and bool(zeros.any())
     ordered = np.sort(values[~zeros] if has_zeros else values)
@@ -92,7 +93,9 @@ def _by_sorting(
     counts = np.diff(firsts, append=ordered.size)
     sums = clustering.prefix_sums(points, counts)
     ends = _partition(points, counts, sums, clusters, start, EXACT_CELLS)
-    centroids = clustering.means(sums, ends)
+    # summed afresh, not as differences of prefix sums: right beside an outlier of any size
+    totals, sizes = (np.add.reduceat(each, ends[:-1]) if points.size else each for each in (counts * points, counts))
+    centroids = totals / sizes
     thresholds = points[ends[1:-1] - 1].astype(np.float32)
     zero_label = int(np.searchsorted(centroids, 0.0)) if has_zeros else -1
     bins = _split_bins(thresholds) if values.size >= HISTOGRAM_FROM else None
@@ -122,7 +125,7 @@ def _partition(points: Floats, counts: Ints, sums: Floats, clusters: int, start:
     if points.size <= clusters:
         return np.arange(points.size + 1)
     if start.init != "optimal":
-        centroids = _STARTS[start.init](points, counts, start.uniforms[:clusters])
+        centroids = np.sort(_STARTS[start.init](points, counts, start.uniforms[:clusters]))
     elif points.size * clusters <= exact_cells:
         centroids = clustering.means(sums, clustering.optimal(sums, clusters))
     else:
@@ -158,7 +161,7 @@ def _density(points: Floats, counts: Ints, uniforms: Floats) -> Floats:
 
 
 def _random(points: Floats, counts: Ints, uniforms: Floats) -> Floats:
-    return _quantiles(points, counts, np.sort(uniforms))
+    return _quantiles(points, counts, uniforms)
 
 
 def _quantiles(points: Floats, counts: Ints, shares: Floats) -> Floats:
@@ -175,7 +178,7 @@ _STARTS: dict[str, Callable[[Floats, Ints, Floats], Floats]] = {
 }
 
 
-def _by_histogram(
+def by_histogram(
     values: NDArray[np.float32], clusters: int, start: Start, zeros_apart: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.uint16]] | None:
     """Cluster whole bins of a fine histogram, then label each value by an exact comparison with the thresholds.
@@ -187,7 +190,7 @@ def _by_histogram(
     used = np.flatnonzero(counts)
     if used.size < BINS_PER_CLUSTER * clusters:
         return None
-    totals = _bin_totals(used, counts[used], lows[used])
+    totals = bin_totals(used, counts[used], lows[used])
     points = totals / counts[used]
     sums = clustering.prefix_sums(points, counts[used])
     centroids = clustering.means(sums, _partition(points, counts[used], sums, clusters, start, 0))
@@ -199,7 +202,7 @@ def _by_histogram(
     labels, moved_counts, moved_lows = _look_up(bits, bins, zero_label)
     cluster = bins.below[used]
     move = np.diff(moved_counts, prepend=0, append=0)
-    total_move = np.diff(_bin_totals(bins.keys, moved_counts, moved_lows), prepend=0.0, append=0.0)
+    total_move = np.diff(bin_totals(bins.keys, moved_counts, moved_lows), prepend=0.0, append=0.0)
     exact = (np.bincount(cluster, totals) - total_move) / (np.bincount(cluster, counts[used]) - move)
     if has_zeros:  # the exact mean of a cluster around zero may lie a hair on the other side of it
         exact[:zero_label] = np.minimum(exact[:zero_label], 0.0)
@@ -208,7 +211,7 @@ def _by_histogram(
     return _merge_equal(exact, labels)
 
 
-def _bin_totals(keys: Ints, counts: Ints, lows: Ints) -> Floats:
+def bin_totals(keys: Ints, counts: Ints, lows: Ints) -> Floats:
     """Sum of the floats of bins: floats of a bin are equally spaced, so their low bits suffice."""
     first = (keys << KEY_SHIFT).astype(np.uint32)
     ends = np.stack([first, first + np.uint32(1)])

@@ -15,6 +15,9 @@ from refcompress.ops.dense_convolution import Geometry
 from refcompress.ops.weights import SparseRows, Weight
 from refcompress.ops.windows import Pair, check_pads, check_pair, output_plane
 
+EXACT_PLANE = 1 << 14  # sums that a stored weight is added to in one go: 64 KiB, so that they stay in the cache
+EXACT_CHANNELS = 32  # output channels of a group from which on loops over channels beat loops over lines
+
 
 @dataclass(frozen=True, slots=True)
 class Conv:
@@ -104,19 +107,29 @@ def _exact(attrs: Conv, inputs: Sequence[NDArray[np.float32]], params: Params) -
 
     x, encoding = inputs[0], params["weight"]
     shape = encoding.shape
-    plane = _plane(attrs, x.shape[1:], shape)
+    out = np.empty((x.shape[0], *_plane(attrs, x.shape[1:], shape), shape[3]), np.float32)
     bias = weights.bias_or_zeros(params.get("bias"), shape[3])
     rows = weights.weight(encoding, np.float32)
     where = (attrs.strides, attrs.pads[:2], attrs.dilations)
-    if isinstance(rows, SparseRows):
-        planes = np.empty((x.shape[0], shape[3], *plane), np.float32)
-        kernel = (shape[0], shape[1], shape[2])
-        first = weights.read_only(x.transpose(0, 3, 1, 2))
-        exact.conv_sparse(first, rows.data, rows.indices, rows.indptr, bias, kernel, *where, planes)
-        return np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
-    out = np.empty((x.shape[0], *plane, shape[3]), np.float32)
-    exact.conv_dense(weights.read_only(x), weights.array(encoding, np.float32), bias, *where, out)
+    if not isinstance(rows, SparseRows) and shape[3] // attrs.group >= EXACT_CHANNELS:
+        exact.conv_dense(weights.read_only(x), weights.array(encoding, np.float32), bias, *where, out)
+        return out
+    rows = weights.all_stored(rows)
+    kernel, images = (shape[0], shape[1], shape[2]), max(1, EXACT_PLANE // (out.shape[1] * out.shape[2]))
+    for n in range(0, len(x), images):
+        part = out[n : n + images].transpose(3, 1, 2, 0)
+        batch = part.shape[3]
+        planes = np.empty((*part.shape[:2], part.shape[2] * batch), np.float32)
+        source = _interleaved(x[n : n + images])
+        exact.conv_sparse(source, rows.data, rows.indices, rows.indptr, bias, kernel, *where, batch, planes)
+        part[...] = planes.reshape(part.shape)
     return out
+
+
+def _interleaved(x: Array) -> Array:
+    """Return (cin, height, width * batch)."""
+    batch, height, width, channels = x.shape
+    return weights.read_only(x.transpose(3, 1, 2, 0).reshape(channels, height, width * batch))
 
 
 def _error_bound(

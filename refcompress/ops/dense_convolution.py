@@ -89,20 +89,25 @@ def _blocks(places: tuple[int, ...], pixel_bytes: int) -> Iterator[tuple[slice, 
 
 
 def _depthwise(padded: Array, rows: Array, geometry: Geometry, out: Array) -> None:
-    channels = padded.shape[3]
-    taps = rows.T.reshape(*geometry.kernel, channels, -1)
-    single = taps.shape[3] == 1
-    _, height, width, _ = out.shape
-    images = max(1, BLOCK_BYTES // 4 // max(1, out[:1].nbytes))
-    for n in range(0, out.shape[0], images):
-        view = windows(padded[n : n + images], geometry.kernel, geometry.strides, geometry.dilations)
-        # with a multiplier each channel meets several weights
-        block = view if single else view[..., None]
-        sums = out[n : n + images].reshape(-1, height, width, *((channels,) if single else taps.shape[2:]))
+    """Multiply whole lines with one tap after another: BLAS would see products of a few numbers only."""
+    channels = rows.shape[0]
+    if channels > padded.shape[3]:  # a multiplier: each channel meets several weights
+        padded = np.repeat(padded, channels // padded.shape[3], axis=3)
+    taps = rows.T.reshape(*geometry.kernel, channels)
+    batch, height, width, _ = out.shape
+    view = windows(padded, geometry.kernel, geometry.strides, geometry.dilations)
+    view, target = np.moveaxis(view, 5, 3), out
+    if geometry.strides[1] == 1:
+        # a line of pixels is a longer line of numbers, with the taps as many times farther apart
+        numbers = padded.reshape(*padded.shape[:2], padded.shape[2] * channels, 1)
+        dilations = (geometry.dilations[0], geometry.dilations[1] * channels)
+        view = windows(numbers, geometry.kernel, geometry.strides, dilations)[..., 0]
+        taps, target = np.tile(taps, width), out.reshape(batch, height, width * channels)
+    for images, lines in _blocks(out.shape[:3], 4 * channels * out.itemsize):
+        sums = target[images, lines]
         product = np.empty_like(sums)
         for ky, kx in np.ndindex(*geometry.kernel):
-            tap = taps[ky, kx, :, 0] if single else taps[ky, kx]
-            target = sums if ky == kx == 0 else product
-            np.multiply(block[:, :, :, ky, kx], tap, out=target)
-            if target is product:
+            first = ky == kx == 0
+            np.multiply(view[images, lines, ..., ky, kx], taps[ky, kx], out=sums if first else product)
+            if not first:
                 np.add(sums, product, out=sums)

@@ -47,13 +47,14 @@ def _multiply_sparse(vectors: Array, rows: SparseRows, units: int) -> Array:
         sparse.multiply(rows.data, rows.indices, rows.indptr, vectors, out)
         return out
     for start in range(0, len(vectors), BLOCK_COLUMNS):
-        block = np.ascontiguousarray(vectors[start : start + BLOCK_COLUMNS].T)
-        count = block.shape[1]
-        shifts = np.arange(rows.columns, dtype=np.int64) * count
-        sums = np.empty((units, count), vectors.dtype)
-        flat = block.reshape(-1)
-        sparse.accumulate(rows.data, rows.indices, rows.indptr, shifts, flat, units, 0, count, sums)
-        out[start : start + count] = sums.T
+        block = vectors[start : start + BLOCK_COLUMNS]
+        width = sparse.padded_positions(len(block))
+        columns = np.zeros((rows.columns, width), vectors.dtype)
+        columns[:, : len(block)] = block.T
+        shifts = np.arange(rows.columns, dtype=np.int64) * width
+        sums = np.empty((units, width), vectors.dtype)
+        sparse.accumulate(rows.data, rows.indices, rows.indptr, shifts, columns.reshape(-1), units, 0, sums)
+        out[start : start + len(block)] = sums[:, : len(block)].T
     return out
 
 

@@ -66,22 +66,23 @@ def convolve(x: Array, rows: SparseRows, geometry: Geometry, out: Array) -> None
         return
     layout = _layout(x, geometry, (height, width))
     shifts = _shifts(rows.columns, geometry, layout)
-    flat = np.zeros(layout.channels * layout.channel + layout.image, x.dtype)
-    sums = np.empty((cout, layout.phase), x.dtype)
-    used = layout.phase - layout.image + (height - 1) * layout.columns + width
+    # the last positions of the last channel read beyond it, and so do those that fill up the lanes
+    beyond = _farthest_shift(geometry, layout) + sparse.LANES
+    flat = np.zeros(layout.channels * layout.channel + beyond, x.dtype)
+    sums = np.empty((cout, sparse.padded_positions(layout.phase)), x.dtype)
     group_rows, group_step = cout // geometry.group, layout.channels // geometry.group * layout.channel
     for n in range(0, batch, layout.images):
         _fill(flat, x[n : n + layout.images], geometry, layout)
-        sparse.accumulate(rows.data, rows.indices, rows.indptr, shifts, flat, group_rows, group_step, used, sums)
-        planes = sums.reshape(cout, layout.images, layout.lines, layout.columns)
+        sparse.accumulate(rows.data, rows.indices, rows.indptr, shifts, flat, group_rows, group_step, sums)
+        planes = sums[:, : layout.phase].reshape(cout, layout.images, layout.lines, layout.columns)
         target = out[n : n + layout.images]
         target[...] = planes[:, : len(target), :height, :width].transpose(1, 2, 3, 0)
 
 
 def _layout(x: Array, geometry: Geometry, plane: Pair) -> _Layout:
     top, left, bottom, right = geometry.pads
-    lines = plane[0] + (geometry.kernel[0] - 1) * geometry.dilations[0] // geometry.strides[0]
-    columns = plane[1] + (geometry.kernel[1] - 1) * geometry.dilations[1] // geometry.strides[1]
+    last = _last_tap(geometry)
+    lines, columns = plane[0] + last[0], plane[1] + last[1]
     if geometry.strides[0] == 1:
         lines -= min(top, bottom)
     if geometry.strides[1] == 1:
@@ -101,6 +102,18 @@ def _shifts(count: int, geometry: Geometry, layout: _Layout) -> NDArray[np.int64
     phase = phase_y * layout.phases[1] + phase_x
     shifts: NDArray[np.int64] = channel * layout.channel + phase * layout.phase + line * layout.columns + column
     return shifts
+
+
+def _farthest_shift(geometry: Geometry, layout: _Layout) -> int:
+    """Offset of the last tap within a plane."""
+    line, column = _last_tap(geometry)
+    return line * layout.columns + column
+
+
+def _last_tap(geometry: Geometry) -> Pair:
+    """Line and column of the last tap in the phase it reads."""
+    (kh, kw), (dy, dx), (sy, sx) = geometry.kernel, geometry.dilations, geometry.strides
+    return (kh - 1) * dy // sy, (kw - 1) * dx // sx
 
 
 def _fill(flat: Array, x: Array, geometry: Geometry, layout: _Layout) -> None:

@@ -126,6 +126,23 @@ def magnitude(rows: Weight) -> Weight:
     return np.abs(rows)
 
 
+def all_stored(rows: Weight) -> SparseRows:
+    """Sparse rows that store every entry of dense ones; sparse ones stay as they are.
+
+    Examples
+    --------
+    >>> all_stored(np.array([[1.0, 0.0], [2.0, 3.0]])).indptr
+    array([0, 2, 4])
+
+    """
+    if isinstance(rows, SparseRows):
+        return rows
+    count, columns = rows.shape
+    indices = np.tile(np.arange(columns, dtype=np.int32), count)
+    indptr = np.arange(count + 1, dtype=np.int64) * columns
+    return SparseRows(read_only(rows.reshape(-1)), read_only(indices), read_only(indptr), columns)
+
+
 def longest_sum(rows: Weight) -> int:
     """Most products that are not exactly zero in the sum of one output.
 

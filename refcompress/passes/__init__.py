@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from refcompress.graph import Graph
-from refcompress.passes import factorize, prune, quantize, share_weights
+from refcompress.passes import factorize, prune, quantize, quantize_calibrated, share_weights
 from refcompress.passes.fold_batch_norm import fold_batch_norm
 from refcompress.passes.rules import LayerRule
 
@@ -19,9 +19,19 @@ PASSES: Mapping[str, Callable[..., Graph]] = MappingProxyType(
         "fold_batch_norm": fold_batch_norm,
         "prune.magnitude": prune.magnitude,
         "prune.threshold": prune.threshold,
+        "quantize.calibrated": quantize_calibrated.calibrated,
         "quantize.linear": quantize.linear,
         "share_weights.kmeans": share_weights.kmeans,
     }
 )
 
-__all__ = ["PASSES", "LayerRule", "factorize", "fold_batch_norm", "prune", "quantize", "share_weights"]
+__all__ = [
+    "PASSES",
+    "LayerRule",
+    "factorize",
+    "fold_batch_norm",
+    "prune",
+    "quantize",
+    "quantize_calibrated",
+    "share_weights",
+]

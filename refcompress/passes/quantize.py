@@ -23,8 +23,8 @@ Floats = NDArray[np.float64]
 Matrix = NDArray[np.float32]
 Grid = tuple[Floats, Floats]  # scale and zero point of each row
 
-_COARSE = np.arange(31, 3, -1) / 32  # shares of the full range that the search tries first ...
-_FINE = np.arange(-7, 8) / 256  # ... and then around the best one
+_COARSE = np.arange(15, 1, -1) / 16  # shares of the full range that the search tries first ...
+_FINE = np.arange(7, -8, -1) / 128  # ... and then around the best one
 
 
 def linear(
@@ -55,7 +55,7 @@ def linear(
         One scale for the ``"tensor"``, or one for each ``"channel"`` (output unit).
     range
         What the levels span. ``"minmax"``: all weights; the error is at most half a step. ``"mse"``: the share of that
-        range (tried from 1/8 to 1 in steps of 1/32, then of 1/256 around the best) with the least squared error;
+        range (tried from 1/8 to 1 in steps of 1/16, then of 1/128 around the best) with the least squared error;
         weights outside get the last level. Never worse than ``"minmax"`` in squared error.
     biases
         Whether to quantize the biases too, each with one scale.
@@ -125,20 +125,21 @@ def _grid(low: Floats, high: Floats, bits: int, scheme: Scheme) -> Grid:
     """Scales (float32 numbers) and zero points of levels from low <= 0 to high >= 0."""
     steps = (1 << bits) - 1
     if scheme == "affine":
-        scales = _as_scale((high - low) / steps)
+        scales = _scales(high - low, steps)
         return scales, np.clip(np.rint(-low / scales), 0, steps)
     largest = np.maximum(high, -low)
     if bits == 1:
-        return _as_scale(largest), (high < -low).astype(np.float64)
+        return _scales(largest, 1), (high < -low).astype(np.float64)
     half = (1 << (bits - 1)) - 1
-    return _as_scale(largest / half), np.full(low.shape, half + 1.0)
+    return _scales(largest, half), np.full(low.shape, half + 1.0)
 
 
-def _as_scale(scales: Floats) -> Floats:
-    """Round to float32; where there is nothing to scale any positive number does."""
+def _scales(spans: Floats, steps: int) -> Floats:
+    """Divide spans into steps, in float32; where there is nothing to scale any positive number does."""
     limits = np.finfo(np.float32)
-    rounded = np.clip(scales, float(limits.smallest_subnormal), float(limits.max)).astype(np.float32)
-    return np.where(scales > 0, rounded, np.float32(1)).astype(np.float64)
+    most = float(limits.max) / steps * (1 - 2**-22)  # so that the last level is finite
+    rounded = np.clip(spans / steps, float(limits.smallest_subnormal), most).astype(np.float32)
+    return np.where(spans > 0, rounded, np.float32(1)).astype(np.float64)
 
 
 def _least_error(matrix: Matrix, low: Floats, high: Floats, bits: int, scheme: Scheme) -> Grid:
@@ -149,7 +150,7 @@ def _least_error(matrix: Matrix, low: Floats, high: Floats, bits: int, scheme: S
     for offsets in (_COARSE, _FINE):
         centre = best_share if offsets is _FINE else np.zeros(low.shape)
         for offset in offsets:
-            share = np.clip(centre + offset, 1 / 256, 1.0)
+            share = np.minimum(centre + offset, 1.0)
             error = _squared_error(matrix, _grid(low * share, high * share, bits, scheme), bits, scheme)
             better = error < best
             best, best_share = np.where(better, error, best), np.where(better, share, best_share)

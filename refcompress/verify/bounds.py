@@ -123,8 +123,8 @@ def error_bounds(
     with np.errstate(all="ignore"):
         bounds = _worst_case(graph, reference, errors, GAMMAS[model])
         if model == "probed":
-            for name, probed in probed_bounds(graph, reference, errors).items():
-                bounds[name] = np.fmin(bounds[name], _finished(probed, reference[name]))
+            probed = _without_overflow(graph, reference, probed_bounds(graph, reference, errors))
+            bounds = {name: np.minimum(bound, probed[name]) for name, bound in bounds.items()}
     return reference, bounds
 
 
@@ -138,6 +138,16 @@ def _worst_case(
         params = {role: graph.params[name] for role, name in node.params.items()}
         values, moved = [reference[name] for name in node.inputs], [bounds[name] for name in node.inputs]
         bounds[node.output] = _finished(op.error_bound(node.attrs, values, moved, params, output, gamma), output)
+    return bounds
+
+
+def _without_overflow(graph: Graph, reference: dict[str, Float64], probed: dict[str, Float64]) -> dict[str, Float64]:
+    """Finish probed bounds; where a sample overflows, nothing is promised of it from there on."""
+    bounds = {name: _finished(bound, reference[name]) for name, bound in probed.items()}
+    for node in graph.nodes:
+        for name in (*node.inputs, node.output):
+            axes = tuple(range(1, bounds[name].ndim))
+            bounds[node.output][np.isinf(bounds[name]).any(axes)] = np.inf
     return bounds
 
 

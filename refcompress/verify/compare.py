@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from refcompress.verify.bounds import Float64, Model, error_bounds
 
 Arrays = Mapping[str, NDArray[Any]]
 
-SAMPLES_AT_ONCE = 16  # all activations of so many samples are held in memory
+ELEMENTS_AT_ONCE = 1 << 22  # of activations; five float64 arrays of each are held in memory
 _OUTPUT_NAME = re.compile(r"y(\d*)(?:_(.+))?")
 
 
@@ -202,8 +203,10 @@ def _outputs(graph: Graph, inputs: list[Float64], model: Model) -> tuple[list[Fl
     """Compute reference and bound of each output, a few samples at a time."""
     values: list[list[Float64]] = [[] for _ in graph.outputs]
     bounds: list[list[Float64]] = [[] for _ in graph.outputs]
-    for start in range(0, len(inputs[0]), SAMPLES_AT_ONCE):
-        some = [array[start : start + SAMPLES_AT_ONCE] for array in inputs]
+    elements = sum(math.prod(shape) for shape in infer_shapes(graph).values())
+    step = max(1, ELEMENTS_AT_ONCE // max(1, elements))
+    for start in range(0, len(inputs[0]), step):
+        some = [array[start : start + step] for array in inputs]
         all_values, all_bounds = error_bounds(graph, some, model=model)
         for i, name in enumerate(graph.outputs):
             values[i].append(all_values[name])

@@ -25,7 +25,7 @@ TOLERANCE64 = 1e-12  # float64 sums of at most a few hundred terms of size 1
 
 
 def naive_same(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """Outputs and padding before, from TensorFlow's definition of SAME."""
+    """Return the outputs and the padding before, from TensorFlow's definition of SAME."""
     outputs = -(-size // stride)
     total = max((outputs - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
     return outputs, total // 2
@@ -217,7 +217,7 @@ def test_a_layer_called_twice_shares_its_parameters(tmp_path: Path) -> None:
 
 
 def nested_model(first_call: int) -> tuple[Any, dict[str, Any], Any]:
-    """A model called twice by another; its calls count from 1 where its making counts as one."""
+    """Build a model that another calls twice; its calls count from 1 where its making counts as one."""
     rng = np.random.default_rng(5)
     w, gamma, beta, mean = normal(rng, 3, 3), normal(rng, 3), normal(rng, 3), normal(rng, 3)
     inner = sequential(

@@ -204,3 +204,19 @@ def test_what_does_not_fit_is_named(
 def test_attributes_out_of_range_are_refused(attrs: dict[str, Any]) -> None:
     with pytest.raises(ModelError, match=next(iter(attrs))):
         Conv(**attrs)
+
+
+@pytest.mark.parametrize("group", [1, 2])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_many_output_channels_equal_the_formula(group: int, sparse: bool) -> None:
+    rng = np.random.default_rng(7)
+    weight = rng.standard_normal((2, 3, 2, 40 * group)).astype(np.float32)
+    attrs = Conv((1, 2), (1, 0, 1, 2), (1, 1), group)
+    check_op(
+        OP,
+        attrs,
+        [rng.standard_normal((2, 3, 5, 2 * group))],
+        lambda inputs, arrays: naive(attrs, inputs, arrays),
+        params={"weight": sparse_encoding(weight) if sparse else weight, "bias": rng.standard_normal(40 * group)},
+        exact_oracle=lambda inputs, arrays: naive(attrs, inputs, arrays),
+    )

@@ -1,0 +1,85 @@
+"""A flash image: one packed, aligned, position-independent block that the runtime checks and runs (SPEC.md)."""
+
+from __future__ import annotations
+
+from exporters import memory_plan, runtime
+from exporters.blob.image import build
+from exporters.c.identifiers import check_prefix, comment
+from exporters.decode_tables import DEFAULT_MAX_TABLE_BITS
+from exporters.lower import lower
+from exporters.program import Program
+from refcompress.graph import Graph
+
+
+def export(graph: Graph, *, prefix: str, max_table_bits: int = DEFAULT_MAX_TABLE_BITS) -> dict[str, bytes]:
+    """Write a network as a flash image that :c:func:`rc_check` accepts and :c:func:`rc_run` executes.
+
+    Parameters
+    ----------
+    graph
+        The network. Its packed tensors stand in the image as :func:`refcompress.encodings.pack` writes them, Huffman
+        streams in one part.
+    prefix
+        Names the files and begins the macros of the header.
+    max_table_bits
+        Most bits that index the table of a Huffman code (2 bytes an entry); rarer codes are searched bit by bit.
+
+    Returns
+    -------
+    dict of str to bytes
+        ``PREFIX.bin``, ``PREFIX.h`` with its sizes, and the runtime; the same graph gives the same bytes.
+
+    Raises
+    ------
+    OptionError
+        The prefix cannot be one.
+    ModelError
+        The network has an operator without a kernel, or weights that are not finite.
+
+    Examples
+    --------
+    >>> from refcompress import Graph, Node, TensorSpec, ops
+    >>> node = Node("Relu", "act", ("x",), "y", attrs=ops.NoAttrs())
+    >>> files = export(Graph((TensorSpec("x", (4,)),), ("y",), (node,), {}), prefix="net")
+    >>> files["net.bin"][:4], len(files["net.bin"])
+    (b'RCIM', 68)
+
+    """
+    check_prefix(prefix)
+    program = lower(graph)
+    plan = memory_plan.plan(program)
+    image = build(program, plan, max_table_bits)
+    header = _header(prefix, program, plan.arena_bytes, len(image))
+    return {f"{prefix}.bin": image, f"{prefix}.h": header.encode(), **runtime.files_for([], image=True)}
+
+
+def _header(prefix: str, program: Program, arena_bytes: int, image_bytes: int) -> str:
+    upper = prefix.upper()
+    buffers = [
+        *((f"INPUT_{i}", name, name) for i, name in enumerate(program.inputs)),
+        *(
+            (f"OUTPUT_{i}", made, name)
+            for i, (made, name) in enumerate(zip(program.outputs, program.output_names, strict=True))
+        ),
+    ]
+    notes = "".join(f" *   {kind.lower():10} {comment(name)}\n" for kind, _, name in buffers)
+    sizes = "".join(f"#define {upper}_{kind}_SIZE {program.elements[made]}\n" for kind, made, _ in buffers)
+    return f"""/* {prefix}.h - sizes of {prefix}.bin, a network exported by refcompress; do not edit, export it again.
+ *
+ * Inputs and outputs, channels last:
+{notes} */
+#ifndef {upper}_H
+#define {upper}_H
+
+#include "rc_image.h"
+
+/* Bytes of the image, to be placed at an address aligned to 4 bytes, and of the arena, aligned likewise. */
+#define {upper}_IMAGE_BYTES {image_bytes}
+#define {upper}_ARENA_BYTES {arena_bytes}
+
+/* Elements (float) of each buffer. */
+#define {upper}_INPUT_COUNT {len(program.inputs)}
+#define {upper}_OUTPUT_COUNT {len(program.outputs)}
+{sizes}
+#endif
+"""

@@ -1,0 +1,34 @@
+/* rc_image.h - networks as flash images: checked once, then run in place any number of times. */
+#ifndef RC_IMAGE_H
+#define RC_IMAGE_H
+
+#include "rc.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Check an image: its magic, version, size and checksum, and everything that rc_run would rely on, so that no read
+ * can leave the image and no access the arena, the inputs or the outputs. Needs no memory but some stack.
+ * The image is aligned to 4 bytes and not longer than `size` bytes. */
+RC_MUST_USE rc_status rc_check(const void *image, size_t size);
+
+/* Compute the outputs. The image was checked. inputs, outputs and arena have the sizes below, are aligned to 4 bytes
+ * and do not overlap; the arena may be NULL if it takes no bytes. */
+RC_MUST_USE rc_status rc_run(const void *image, const float *const *inputs, float *const *outputs, void *arena);
+
+/* What a checked image needs: bytes of the arena, inputs and outputs, elements (float) of each of them. */
+uint32_t rc_arena_bytes(const void *image);
+uint32_t rc_input_count(const void *image);
+uint32_t rc_output_count(const void *image);
+uint32_t rc_input_size(const void *image, uint32_t index);
+uint32_t rc_output_size(const void *image, uint32_t index);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,151 @@
+"""``refcompress compress``: a recipe's passes, the smallest encodings, and what they cost."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from refcompress.cli.arrays import numbered, pick, read_arrays
+from refcompress.cli.console import Advance, print_json, print_line, print_table, progress
+from refcompress.cli.paths import refuse_overwriting
+from refcompress.cli.text import show_bytes, show_percent, show_shape
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from refcompress.analysis import Accuracy, Report
+    from refcompress.graph import Graph
+    from refcompress.recipe import Recipe
+
+HELP = "make a network smaller"
+DESCRIPTION = (
+    "Compress a network by a recipe, or by the few options most people need; without either it is only re-encoded, "
+    "without loss. Sizes are true bytes of the written file."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("model", metavar="MODEL", help="Keras HDF5 checkpoint or .rcz")
+    parser.add_argument("-o", "--output", metavar="OUT.rcz", required=True, help="the file to write")
+    parser.add_argument("--recipe", metavar="R.toml", help="passes and their options, also for single layers")
+    parser.add_argument(
+        "--sparsity", metavar="S", type=float, help="share of each layer's weights to set to zero, 0 to 1"
+    )
+    parser.add_argument("--bits", metavar="B", type=int, help="bits of a weight")
+    parser.add_argument(
+        "--quantize",
+        choices=("kmeans", "linear"),
+        help="what --bits means: 2^B shared values of a layer (kmeans, the default), or integers (linear)",
+    )
+    parser.add_argument(
+        "--fold-batch-norm", action="store_true", help="fold batch normalization into the layers before it, first"
+    )
+    parser.add_argument("--data", metavar="XY.npz", help="samples x and labels y: accuracy before and after")
+    parser.add_argument("--calibration", metavar="X.npz", help="samples for recipes with a calibrated pass")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compress the network and write it."""
+    from refcompress import formats
+    from refcompress.compress import compress
+    from refcompress.files import write_file
+    from refcompress.formats import rcz
+
+    recipe = _recipe(args)
+    refuse_overwriting(args.output, args.model, args.recipe, args.data, args.calibration)
+    graph = formats.load(args.model)
+    samples = None
+    if args.calibration is not None:
+        names = [spec.name for spec in graph.inputs]
+        samples = numbered(read_arrays(args.calibration), "x", names, args.calibration)
+    labelled = _labelled(args.data)
+    with progress() as advance:
+        before = _accuracy(graph, labelled, advance, "accuracy before")
+        small, report = compress(graph, recipe, inputs=samples, progress=advance)
+        after = _accuracy(small, labelled, advance, "accuracy after")
+    write_file(args.output, rcz.to_bytes(small))
+    if args.json:
+        print_json(_document(args, report, before, after))
+    else:
+        print_report(report)
+        if before and after:
+            print_line(f"accuracy before: {before}")
+            print_line(f"accuracy after:  {after}")
+        print_line(f"wrote {args.output}")
+    return 0
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    few = args.sparsity is not None or args.bits is not None or args.quantize or args.fold_batch_norm
+    if args.recipe is not None and few:
+        args.parser.error("--recipe says everything; give it without --sparsity, --bits, --quantize, --fold-batch-norm")
+    if args.quantize and args.bits is None:
+        args.parser.error("--quantize needs --bits")
+    from refcompress import recipe
+
+    if args.recipe is not None:
+        return recipe.load(args.recipe)
+    return recipe.from_options(
+        sparsity=args.sparsity,
+        bits=args.bits,
+        quantize=args.quantize or "kmeans",
+        fold_batch_norm=args.fold_batch_norm,
+    )
+
+
+def _labelled(path: str | None) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    if path is None:
+        return None
+    arrays = read_arrays(path)
+    return pick(arrays, "x", path), pick(arrays, "y", path)
+
+
+def _accuracy(
+    graph: Graph, labelled: tuple[NDArray[Any], NDArray[Any]] | None, advance: Advance, what: str
+) -> Accuracy | None:
+    from refcompress.analysis import accuracy
+
+    if labelled is None:
+        return None
+    advance(what, 0.0)
+    return accuracy(graph, *labelled, progress=lambda share: advance(what, share))
+
+
+def _document(
+    args: argparse.Namespace, report: Report, before: Accuracy | None, after: Accuracy | None
+) -> dict[str, Any]:
+    document = {"model": args.model, "output": args.output, **report.to_dict()}
+    for key, value in (("accuracy_before", before), ("accuracy_after", after)):
+        if value is not None:
+            document[key] = {"correct": value.correct, "total": value.total, "share": value.share}
+    return document
+
+
+def print_report(report: Report) -> None:
+    """Print a table of the parameters and the totals in true bytes."""
+    rows = [
+        (
+            p.name,
+            show_shape(p.shape),
+            show_percent(p.density),
+            str(p.value_bits),
+            f"{p.bits_per_weight:.2f}",
+            show_bytes(p.stream_bytes),
+            show_percent(p.share),
+            p.encoding,
+        )
+        for p in report.parameters
+    ]
+    columns = ("parameter", "shape", "density", "bits", "bits/weight", "bytes", "share", "encoding")
+    header = report.header_bytes
+    rest = ("header and network", "", "", "", "", show_bytes(header), show_percent(header / report.file_bytes), "")
+    total = ("file", "", "", "", "", show_bytes(report.file_bytes), "100.0 %", "")
+    print_table(columns, [*rows, rest], right="density|bits|bits/weight|bytes|share", total=total)
+    for note in report.notes:
+        print_line(f"note: {note}")
+    print_line(
+        f"all parameters as float32: {show_bytes(report.dense_bytes)} bytes; file: {show_bytes(report.file_bytes)} "
+        f"bytes; {report.ratio:.2f} times smaller"
+    )

@@ -1,0 +1,272 @@
+"""check_export: what an exporter wrote, compiled, run, and compared bit for bit with the exact-order reference."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from checks import targets
+from checks.targets import Target
+from numpy.typing import ArrayLike, NDArray
+
+import exporters.blob
+import exporters.c
+import refcompress
+from refcompress import Graph
+
+PREFIX = "net"
+STACK_PAINTED_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a run on a target cost.
+
+    Attributes
+    ----------
+    text_bytes, data_bytes, bss_bytes
+        Of the whole program, the test's main included.
+    arena_bytes, stack_bytes
+        RAM for one run; the stack is measured on the Cortex-M4 only.
+    instructions
+        Of the first run; None where they cannot be counted.
+
+    """
+
+    text_bytes: int
+    data_bytes: int
+    bss_bytes: int
+    arena_bytes: int
+    stack_bytes: int | None
+    instructions: int | None
+
+
+def check_export(
+    graph: Graph,
+    inputs: ArrayLike | Sequence[ArrayLike],
+    *,
+    on: Sequence[Target] = (targets.GCC,),
+    prefix: str = PREFIX,
+    max_table_bits: int = 10,
+    exporter: str = "c",
+    count: bool = False,
+) -> list[Measured]:
+    """Export, compile with all warnings as errors, run, and compare every bit of every output.
+
+    Parameters
+    ----------
+    graph
+        The network.
+    inputs
+        One array, or one for each input; batch first.
+    on
+        Targets; one whose tools are missing is left out unless it is the only one, which skips the test.
+    prefix, max_table_bits
+        For the exporter.
+    exporter
+        ``"c"`` or ``"blob"``.
+    count
+        Whether to count instructions.
+
+    Returns
+    -------
+    list of Measured
+        One for each target that ran.
+
+    """
+    arrays = _arrays(graph, inputs)
+    expected = refcompress.run_exact(graph, arrays)
+    files, main = _FLAVOURS[exporter](graph, arrays, prefix, max_table_bits)
+    if len(on) == 1:
+        targets.require(on[0])
+    measured = []
+    for target in on:
+        if targets.available(target):
+            with tempfile.TemporaryDirectory() as folder:
+                built = targets.build(target, files, main, Path(folder))
+                measured.append(_compare(built, expected, count=count))
+    return measured
+
+
+def _arrays(graph: Graph, inputs: ArrayLike | Sequence[ArrayLike]) -> list[NDArray[np.float32]]:
+    many = inputs if isinstance(inputs, list | tuple) else [inputs]
+    assert len(many) == len(graph.inputs)
+    return [np.ascontiguousarray(x, np.float32) for x in many]
+
+
+def _compare(built: targets.Build, expected: Sequence[NDArray[np.floating]], *, count: bool) -> Measured:
+    result = targets.run(built, count=count)
+    assert result.status == 0, f"{built.target.name}: status {result.status}"
+    arena_bytes, stack_bytes, *words = result.words
+    samples = len(expected[0])
+    flat = np.concatenate([np.asarray(y, np.float32).reshape(samples, -1) for y in expected], axis=1)
+    found = np.array(words, np.uint32).view(np.float32).reshape(flat.shape)
+    assert_same_bits(found, flat, built.target.name)
+    return Measured(
+        built.text_bytes,
+        built.data_bytes,
+        built.bss_bytes,
+        arena_bytes,
+        stack_bytes if built.target is targets.M4 else None,
+        result.instructions,
+    )
+
+
+def assert_same_bits(found: NDArray[np.float32], expected: NDArray[np.float32], what: str) -> None:
+    """Compare bit for bit; two NaNs are the same whatever they carry."""
+    same = (found.view(np.uint32) == expected.view(np.uint32)) | (np.isnan(found) & np.isnan(expected))
+    if not same.all():
+        where = tuple(int(i[0]) for i in np.nonzero(~same))
+        raise AssertionError(
+            f"{what}: {int((~same).sum())} of {same.size} outputs differ, first at {where}: "
+            f"{found[where]!r} is not {expected[where]!r}"
+        )
+
+
+def c_array(c_type: str, name: str, values: NDArray[np.generic]) -> str:
+    """Define a constant array of integers."""
+    words = [f"0x{int(v):x}u" for v in values.reshape(-1)]
+    lines = [", ".join(words[i : i + 12]) for i in range(0, len(words), 12)]
+    return f"static const {c_type} {name}[{len(words)}] = {{\n" + ",\n".join(lines) + "\n};\n"
+
+
+def _c_flavour(
+    graph: Graph, arrays: Sequence[NDArray[np.float32]], prefix: str, max_table_bits: int
+) -> tuple[Mapping[str, bytes], str]:
+    files = exporters.c.export(graph, prefix=prefix, max_table_bits=max_table_bits)
+    upper = prefix.upper()
+    n_in, n_out = len(graph.inputs), len(graph.outputs)
+    sizes_in = [f"{upper}_INPUT{'' if n_in == 1 else f'_{i}'}_SIZE" for i in range(n_in)]
+    sizes_out = [f"{upper}_OUTPUT{'' if n_out == 1 else f'_{i}'}_SIZE" for i in range(n_out)]
+    words = [f"inputs[{i}]" for i in range(n_in)] + [f"outputs[{i}]" for i in range(n_out)]
+    call = f"{prefix}_run({', '.join(words)}, arena)"
+    return files, main_text(f'#include "{prefix}.h"\n', arrays, sizes_in, sizes_out, f"{upper}_ARENA_BYTES", call)
+
+
+def main_text(
+    head: str,
+    arrays: Sequence[NDArray[np.float32]],
+    sizes_in: Sequence[str],
+    sizes_out: Sequence[str],
+    arena_bytes: str,
+    call: str,
+    prepare: str = "",
+) -> str:
+    """Write a main that runs every sample in buffers of the exact size and prints the bits of the outputs."""
+    samples = len(arrays[0])
+    data = "".join(c_array("uint32_t", f"input_bits_{i}", x.view(np.uint32)) for i, x in enumerate(arrays))
+    make = "".join(f"    inputs[{i}] = room({size} * 4u);\n" for i, size in enumerate(sizes_in))
+    make += "".join(f"    outputs[{i}] = room({size} * 4u);\n" for i, size in enumerate(sizes_out))
+    load = "".join(
+        f"        memcpy(inputs[{i}], input_bits_{i} + sample * ({size}), {size} * 4u);\n"
+        for i, size in enumerate(sizes_in)
+    )
+    show = "".join(f"        show(outputs[{i}], {size});\n" for i, size in enumerate(sizes_out))
+    return f"""{head}
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+{data}
+void mark_begin(void);
+void mark_end(void);
+__attribute__((noinline)) void mark_begin(void) {{ __asm__ volatile(""); }}
+__attribute__((noinline)) void mark_end(void) {{ __asm__ volatile(""); }}
+
+static float *room(size_t bytes)
+{{
+    float *memory = malloc(bytes != 0u ? bytes : 1u);
+    if (memory == NULL) {{
+        exit(90);
+    }}
+    memset(memory, 0xEE, bytes);
+    return memory;
+}}
+
+static void show(const float *values, uint32_t n)
+{{
+    uint32_t i, bits;
+    for (i = 0u; i < n; i++) {{
+        memcpy(&bits, values + i, sizeof bits);
+        printf("%08lx\\n", (unsigned long)bits);
+    }}
+}}
+
+#if defined(__arm__)
+static uint32_t stack_pointer(void)
+{{
+    uint32_t pointer;
+    __asm__ volatile("mov %0, sp" : "=r"(pointer));
+    return pointer;
+}}
+#endif
+
+int main(void)
+{{
+    float *inputs[{max(1, len(sizes_in))}];
+    float *outputs[{max(1, len(sizes_out))}];
+    float *arena = room({arena_bytes});
+    uint32_t sample, stack = 0u;
+{make}{prepare}
+    printf("%08lx\\n", (unsigned long)({arena_bytes}));
+    for (sample = 0u; sample < {samples}u; sample++) {{
+        rc_status status;
+{load}
+#if defined(__arm__)
+        const uint32_t top = stack_pointer();
+        volatile uint8_t *const low = (volatile uint8_t *)(uintptr_t)(top - {STACK_PAINTED_BYTES}u);
+        uint32_t i;
+        for (i = 0u; i < {STACK_PAINTED_BYTES}u; i++) {{
+            low[i] = 0xA5u;
+        }}
+#endif
+        mark_begin();
+        status = {call};
+        mark_end();
+        if (status != RC_OK) {{
+            return (int)status;
+        }}
+#if defined(__arm__)
+        for (i = 0u; i < {STACK_PAINTED_BYTES}u && low[i] == 0xA5u; i++) {{
+        }}
+        stack = {STACK_PAINTED_BYTES}u - i > stack ? {STACK_PAINTED_BYTES}u - i : stack;
+#endif
+        if (sample == 0u) {{
+            printf("%08lx\\n", (unsigned long)stack);
+        }}
+{show}    }}
+    return 0;
+}}
+"""
+
+
+def _blob_flavour(
+    graph: Graph, arrays: Sequence[NDArray[np.float32]], prefix: str, max_table_bits: int
+) -> tuple[Mapping[str, bytes], str]:
+    files = exporters.blob.export(graph, prefix=prefix, max_table_bits=max_table_bits)
+    upper = prefix.upper()
+    n_in, n_out = len(graph.inputs), len(graph.outputs)
+    sizes_in = [f"{upper}_INPUT_{i}_SIZE" for i in range(n_in)]
+    sizes_out = [f"{upper}_OUTPUT_{i}_SIZE" for i in range(n_out)]
+    image = np.frombuffer(files[f"{prefix}.bin"], "<u4")
+    head = f'#include "{prefix}.h"\n' + c_array("uint32_t", "image_words", image)
+    # a copy of the exact size, so that a sanitizer sees every read outside
+    prepare = f"""    const float *sources[{n_in}];
+    void *const image = room({upper}_IMAGE_BYTES);
+    memcpy(image, image_words, {upper}_IMAGE_BYTES);
+    for (sample = 0u; sample < {n_in}u; sample++) {{
+        sources[sample] = inputs[sample];
+    }}
+    if (rc_check(image, {upper}_IMAGE_BYTES) != RC_OK || rc_arena_bytes(image) != {upper}_ARENA_BYTES) {{
+        return 100 + (int)rc_check(image, {upper}_IMAGE_BYTES);
+    }}
+"""
+    call = "rc_run(image, sources, outputs, arena)"
+    return files, main_text(head, arrays, sizes_in, sizes_out, f"{upper}_ARENA_BYTES", call, prepare)
+
+
+_FLAVOURS = {"c": _c_flavour, "blob": _blob_flavour}

@@ -1,0 +1,53 @@
+"""``refcompress export``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from checks.small_networks import classifier, saved
+
+import exporters.c
+from refcompress.cli import main
+from refcompress.cli.export import identifier
+
+
+def test_the_files_are_those_of_the_exporter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = saved(classifier(), tmp_path / "m.rcz")
+    assert main(["export", model, "--to", "c", "--prefix", "net", "-o", str(tmp_path / "out"), "--json"]) == 0
+    out, err = capsys.readouterr()
+    files = exporters.c.export(classifier(), prefix="net")
+    assert err == ""
+    assert json.loads(out)["files"] == [
+        {"path": str(tmp_path / "out" / name), "bytes": len(data)} for name, data in files.items()
+    ]
+    for name, data in files.items():
+        assert (tmp_path / "out" / name).read_bytes() == data
+
+
+def test_the_prefix_is_by_default_the_name_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = saved(classifier(), tmp_path / "my-net.rcz")
+    assert main(["export", model, "--to", "c", "-o", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "my_net.h").is_file()
+    assert f"wrote {tmp_path / 'out' / 'my_net.c'}" in capsys.readouterr().out
+    assert [identifier(text) for text in ("7 of 9", "a.b", "", "größe")] == ["net_7_of_9", "a_b", "net", "gr_e"]
+
+
+def test_an_unknown_target_is_one_line_that_lists_the_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = saved(classifier(), tmp_path / "m.rcz")
+    assert main(["export", model, "--to", "rust", "-o", str(tmp_path / "out")]) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "no exporter 'rust'" in err
+    assert "blob, c" in err
+
+
+@pytest.mark.parametrize("prefix", ["7net", "a b", "", "../net"])
+def test_a_prefix_that_is_no_identifier_writes_nothing(
+    prefix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = saved(classifier(), tmp_path / "m.rcz")
+    assert main(["export", model, "--to", "c", "--prefix", prefix, "-o", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err.startswith("refcompress: error: ")
+    assert not (tmp_path / "out").exists()

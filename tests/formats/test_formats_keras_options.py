@@ -1,0 +1,228 @@
+"""What of Keras cannot be represented: each case is refused with the layer, its class, the option and a remedy."""
+
+from __future__ import annotations
+
+import marshal
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from checks import keras_files as kf
+from checks.keras_files import functional, image_input, layer, sequential
+
+from refcompress import ops
+from refcompress.errors import ModelError
+from refcompress.formats import keras_model
+
+CONV = {"filters": 2, "kernel_size": [1, 1], "use_bias": False}
+KERNELS = {
+    "Conv2D": ("kernel:0", (1, 1, 2, 2)),
+    "Dense": ("kernel:0", (2, 2)),
+    "DepthwiseConv2D": ("depthwise_kernel:0", (1, 1, 2, 1)),
+}
+
+
+def one_layer(folder: Path, class_name: str, options: dict[str, Any]) -> Any:
+    """Import a model of one layer named "it" on images of 4 × 4 × 2."""
+    model = sequential(image_input("x", 4, 4, 2), layer(class_name, "it", **options))
+    weights = {}
+    if class_name in KERNELS:
+        name, shape = KERNELS[class_name]
+        weights["it"] = {f"it/{name}": np.ones(shape, np.float32)}
+    return keras_model.load(kf.write(folder / "model.h5", model, weights))
+
+
+@pytest.mark.parametrize(
+    ("class_name", "option", "value"),
+    [
+        ("Conv2D", "data_format", "channels_first"),
+        ("Conv2D", "padding", "causal"),
+        ("Conv2D", "padding", 1),
+        ("Conv2D", "strides", [0, 1]),
+        ("Conv2D", "strides", [1, 1, 1]),
+        ("Conv2D", "strides", True),
+        ("Conv2D", "kernel_size", None),
+        ("Conv2D", "filters", "2"),
+        ("Conv2D", "filters", 10**30),
+        ("Conv2D", "groups", 3),
+        ("Conv2D", "use_bias", "no"),
+        ("Conv2D", "activation", "selu"),
+        ("Conv2D", "activation", {"class_name": "LeakyReLU", "config": {}}),
+        ("Conv2D", "invented", 7),  # an option nobody knows may change what the layer computes
+        ("Conv2D", "dtype", "float16"),
+        ("Conv2D", "dtype", {"class_name": "Policy", "config": {"name": "mixed_float16"}}),
+        ("Conv2D", "dtype", {"class_name": "QuantizedDTypePolicy", "config": {"mode": "int8"}}),
+        ("DepthwiseConv2D", "groups", 2),
+        ("DepthwiseConv2D", "depth_multiplier", 0),
+        ("Dense", "units", 1.5),
+        ("BatchNormalization", "axis", 1),
+        ("BatchNormalization", "axis", [1, 2]),
+        ("ReLU", "negative_slope", 0.1),
+        ("ReLU", "threshold", 1.0),
+        ("ReLU", "max_value", -1.0),
+        ("ReLU", "max_value", "6"),
+        ("Softmax", "axis", 1),
+        ("Activation", "activation", "hard_sigmoid"),
+        ("Activation", "activation", ["relu"]),
+        ("MaxPooling2D", "padding", "full"),
+        ("MaxPooling2D", "pool_size", [2]),
+        ("GlobalAveragePooling2D", "keepdims", 2),
+        ("ZeroPadding2D", "padding", [[1, 1], [1]]),
+        ("ZeroPadding2D", "padding", -1),
+        ("ZeroPadding2D", "padding", [[1, "1"], [1, 1]]),
+        ("Reshape", "target_shape", [3, -1]),
+        ("Reshape", "target_shape", [-1, -1]),
+        ("Reshape", "target_shape", [0, -1]),
+        ("Reshape", "target_shape", [31]),
+        ("Flatten", "data_format", "channels_first"),
+    ],
+)
+def test_what_cannot_be_represented_is_named(tmp_path: Path, class_name: str, option: str, value: Any) -> None:
+    base: dict[str, Any] = {
+        "Conv2D": CONV,
+        "DepthwiseConv2D": {"kernel_size": [1, 1], "use_bias": False},
+        "Dense": {"units": 2, "use_bias": False},
+        "Activation": {"activation": "relu"},
+    }.get(class_name, {})
+    with pytest.raises(ModelError) as caught:
+        one_layer(tmp_path, class_name, {**base, option: value})
+    message = str(caught.value)
+    assert message.startswith(f"layer 'it' ({class_name}): the option {option!r} is ")
+    assert re.search(r"; allowed is .+; .+", message), "what is allowed and what to do"
+
+
+@pytest.mark.parametrize(
+    ("class_name", "options", "attrs"),
+    [
+        ("ZeroPadding2D", {"padding": 1}, {"pads": [1, 1, 1, 1]}),
+        ("ZeroPadding2D", {"padding": [1, 2]}, {"pads": [1, 2, 1, 2]}),
+        ("ZeroPadding2D", {"padding": [[1, 2], [3, 4]]}, {"pads": [1, 3, 2, 4]}),
+        ("MaxPooling2D", {"pool_size": 2, "strides": None},
+         {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [0] * 4}),
+        ("ReLU", {"max_value": 6.0}, {"min": 0.0, "max": 6.0}),
+        # how Keras 2.2 writes a NumPy scalar
+        ("ReLU", {"max_value": {"type": "ndarray", "value": 1.0}, "negative_slope": {"type": "ndarray", "value": 0.0}},
+         {"min": 0.0, "max": 1.0}),
+        ("Activation", {"activation": {"module": "keras.activations", "class_name": "function", "config": "relu6"}},
+         {"min": 0.0, "max": 6.0}),
+        ("Reshape", {"target_shape": [-1, 8]}, {"shape": [4, 8]}),
+        ("GlobalMaxPooling2D", {"keepdims": True}, {"keepdims": True}),
+        ("Softmax", {"axis": 3}, {}),
+        ("Dropout", {"rate": 0.25, "noise_shape": None, "seed": 3}, {"ratio": 0.25}),
+        ("Conv2D",
+         {**CONV, "padding": "same", "kernel_initializer": {"class_name": "Zeros"}, "quantization_config": None},
+         {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], "group": 1}),
+    ],
+)  # fmt: skip
+def test_options_become_attributes(tmp_path: Path, class_name: str, options: Any, attrs: Any) -> None:
+    (node,) = one_layer(tmp_path, class_name, options).nodes
+    assert ops.attrs_to_dict(node.attrs) == attrs
+
+
+@pytest.mark.parametrize(
+    "class_name", ["LSTM", "Conv2DTranspose", "PReLU", "TFOpLambda", "my_package>Dense", "Sequential2", "OPS"]
+)
+def test_other_classes_are_refused_by_name(tmp_path: Path, class_name: str) -> None:
+    with pytest.raises(ModelError, match=rf"layer 'it' \({re.escape(class_name)}\): .*; ?.*re(build|place)"):
+        one_layer(tmp_path, class_name, {})
+
+
+@pytest.mark.parametrize("origin", [{"module": "my.layers"}, {"module": None, "registered_name": "mine>Dense"}])
+def test_a_custom_class_with_a_kerass_name_is_refused(tmp_path: Path, origin: Any) -> None:
+    model = sequential(image_input("x", 2), layer("Flatten", "it"))
+    model["config"]["layers"][1] |= origin
+    with pytest.raises(ModelError, match=r"layer 'it' \(Flatten\): this class cannot be represented"):
+        keras_model.load(kf.write(tmp_path / "model.h5", model))
+
+
+def test_a_lambda_is_refused_and_its_bytecode_never_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import base64
+
+    code = base64.b64encode(marshal.dumps(compile("1/0", "evil", "exec"))).decode()
+    options = {"function": [code, None, None], "function_type": "lambda", "arguments": {}}
+    with pytest.raises(ModelError):  # imports whatever loading needs, so that only the loading is watched below
+        one_layer(tmp_path, "Lambda", options)
+    decoded: list[Any] = []
+    for module, name in ((marshal, "loads"), (marshal, "load"), (pickle, "loads"), (pickle, "load")):
+        monkeypatch.setattr(module, name, lambda *args, **_: decoded.append(args))
+    with pytest.raises(ModelError, match=r"layer 'it' \(Lambda\): .*bytecode.*never executed.*replace it"):
+        one_layer(tmp_path, "Lambda", options)
+    assert not decoded
+
+
+def test_the_importers_know_no_way_to_run_code() -> None:
+    for path in Path(keras_model.__file__).parent.glob("*.py"):
+        assert not re.search(r"\b(marshal|pickle|eval|exec|__import__|(?<!re\.)compile)\b *[(.]", path.read_text()), (
+            path
+        )
+
+
+@pytest.mark.parametrize("shape", [(None, None, 3), (4, None, 3), (0, 4, 3)])
+def test_unknown_sizes_are_refused_with_a_remedy(tmp_path: Path, shape: Any) -> None:
+    model = sequential(image_input("x", *shape), layer("GlobalMaxPooling2D", "it"))
+    with pytest.raises(ModelError, match=r"layer 'x' \(InputLayer\): .*sizes are all known; rebuild .* fixed size"):
+        keras_model.load(kf.write(tmp_path / "model.h5", model))
+
+
+def test_a_model_without_an_input_shape_says_how_to_build_it(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"layer 'it' .*what shape its input has; build it"):
+        keras_model.load(kf.write(tmp_path / "model.h5", sequential(layer("Flatten", "it"))))
+
+
+@pytest.mark.parametrize(("option", "value"), [("dtype", "uint8"), ("sparse", True), ("ragged", True)])
+def test_inputs_other_than_plain_float32_are_refused(tmp_path: Path, option: str, value: Any) -> None:
+    place = image_input("x", 4)
+    place["config"][option] = value
+    with pytest.raises(ModelError, match=rf"layer 'x' \(InputLayer\): the option '{option}' is {value!r}"):
+        keras_model.load(kf.write(tmp_path / "model.h5", sequential(place, layer("Flatten", "it"))))
+
+
+def test_calls_that_are_no_inference_are_refused(tmp_path: Path) -> None:
+    dropout = layer("Dropout", "it", ["x"], rate=0.5)
+    model = functional([image_input("x", 4), dropout], ["x"], ["it"])
+    dropout["inbound_nodes"][0][0][3]["training"] = False
+    assert len(keras_model.load(kf.write(tmp_path / "model.h5", model)).nodes) == 1
+    dropout["inbound_nodes"][0][0][3]["training"] = True
+    with pytest.raises(ModelError, match=r"layer 'it' \(Dropout\): it is called with training=True"):
+        keras_model.load(kf.write(tmp_path / "model.h5", model))
+
+
+@pytest.mark.parametrize(
+    ("class_name", "options", "inbound"),
+    [("Add", {}, ["x"]), ("Concatenate", {}, ["x"]), ("Flatten", {}, ["x", "x"]), ("Flatten", {}, ["x", "x", "x"])],
+)
+def test_the_number_of_inputs_must_fit(tmp_path: Path, class_name: str, options: Any, inbound: Any) -> None:
+    model = functional([image_input("x", 4), layer(class_name, "it", inbound, **options)], ["x"], ["it"])
+    with pytest.raises(ModelError, match=rf"layer 'it' \({class_name}\): it is called on {len(inbound)} inputs"):
+        keras_model.load(kf.write(tmp_path / "model.h5", model))
+
+
+@pytest.mark.parametrize(("axis", "position"), [(-1, 3), (3, 3), (1, 1), (-3, 1), (0, None), (4, None), (-4, None)])
+def test_the_axis_of_a_concatenation_counts_the_batch(tmp_path: Path, axis: int, position: int | None) -> None:
+    model = functional([image_input("x", 2, 2, 2), layer("Concatenate", "it", ["x", "x"], axis=axis)], ["x"], ["it"])
+    path = kf.write(tmp_path / "model.h5", model)
+    if position is None:
+        with pytest.raises(ModelError, match=r"layer 'it' \(Concatenate\): the option 'axis'"):
+            keras_model.load(path)
+    else:
+        assert keras_model.load(path).nodes[0].attrs.axis == position
+
+
+def test_shapes_that_do_not_fit_name_the_layer(tmp_path: Path) -> None:
+    layers = [image_input("x", 2), image_input("z", 3), layer("Add", "it", ["x", "z"])]
+    with pytest.raises(ModelError, match=r"layer 'it' \(Add\): "):
+        keras_model.load(kf.write(tmp_path / "model.h5", functional(layers, ["x", "z"], ["it"])))
+
+
+@pytest.mark.parametrize(("version", "backend"), [("1.2.2", "tensorflow"), ("2.1.0", "theano")])
+def test_generations_that_mean_other_numbers_are_refused(tmp_path: Path, version: str, backend: str) -> None:
+    model = sequential(image_input("x", 2), layer("Flatten", "it"))
+
+    def spoil(file: Any) -> None:
+        file.attrs["backend"] = backend
+
+    with pytest.raises(ModelError, match="save it again"):
+        keras_model.load(kf.write(tmp_path / "model.h5", model, keras_version=version, spoil=spoil))

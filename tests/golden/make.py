@@ -1,0 +1,42 @@
+"""Write golden containers, which the tests read for ever: `python tests/golden/make.py`, from the project's root.
+
+Append only: a file that exists is never written again, since it stands for all files that users have. A new kind of
+content or a new version of the format gets a new name. Beside each container stand the arrays it decodes to, as bits.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Write what is missing."""
+    sys.path.insert(0, str(HERE.parent))
+    from checks import networks
+    from refcompress import encodings
+    from refcompress.formats import rcz
+
+    makers = {
+        "v1_chain": lambda: networks.chain_network(1),
+        "v1_branched": lambda: networks.branched_network(2),
+        "v1_nested": lambda: networks.nested_network(3),
+    }
+    for name, maker in makers.items():
+        path = HERE / f"{name}.rcz"
+        if path.exists():
+            continue
+        graph = maker()
+        rcz.save(graph, path)
+        arrays = {key: encodings.decode(encoding).view(np.uint32) for key, encoding in graph.params.items()}
+        with path.with_suffix(".npz").open("wb") as stream:
+            # the keys of an archive are file names; numbers are safe ones
+            np.savez_compressed(stream, names=np.array(list(arrays)), **{f"a{i}": a for i, a in enumerate(arrays.values())})
+
+
+if __name__ == "__main__":
+    main()
