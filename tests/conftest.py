@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # the workers keep all cores busy; BLAS threads of each would only wait for one another
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 TESTS = Path(__file__).parent
 sys.path.insert(0, str(TESTS))  # so that every test can `import checks`
 pytest.register_assert_rewrite("checks")

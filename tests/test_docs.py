@@ -124,6 +124,13 @@ def test_every_block_of_a_document_runs(document: Path, tmp_path: Path, monkeypa
                 _run_command(command, tmp_path)
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_inside_the_project_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text(encoding="utf-8"))
+    dead = [link for link in links if "://" not in link and not (document.parent / link).exists()]
+    assert not dead
+
+
 def test_commands_and_their_output_are_told_apart() -> None:
     body = "$ echo a \\\n    b\na b\n$ true\n$ echo c\n...\n"
     assert list(_commands(body)) == [

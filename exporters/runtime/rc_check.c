@@ -143,6 +143,7 @@ static rc_status check_pool(const rc_checked *image, const uint32_t *step)
                          rc_product(rc_product(pool.out_h, pool.out_w), pool.channels), 0);
 }
 
+/* S10: the geometry of a padding. */
 static rc_status check_pad(const rc_checked *image, const uint32_t *step)
 {
     rc_pad_sizes sizes;
@@ -205,7 +206,7 @@ static rc_status check_step(const rc_checked *image, const uint32_t *step)
     }
 }
 
-/* H1 to H5. */
+/* H1 to H6. */
 static rc_status check_header(const void *bytes, size_t size, rc_checked *image)
 {
     const uint32_t *const header = (const uint32_t *)bytes;
@@ -249,11 +250,11 @@ rc_status rc_check(const void *bytes, size_t size)
     }
     words = image.size / 4u;
     first = (uint64_t)RC_HEADER_WORDS + image.header[RC_HEADER_INPUTS] + image.header[RC_HEADER_OUTPUTS];
-    if (first > words) { /* H6 */
+    if (first > words) { /* H7 */
         return RC_ERROR_STEP;
     }
     for (at = RC_HEADER_WORDS; at < first; at++) {
-        if (image.header[at] == 0u || image.header[at] > RC_MOST_ELEMENTS) { /* H6 */
+        if (image.header[at] == 0u || image.header[at] > RC_MOST_ELEMENTS) { /* H7 */
             return RC_ERROR_STEP;
         }
     }

@@ -98,7 +98,7 @@ static int check_linear(tensor *now, uint32_t rows)
     return 1;
 }
 
-/* T6 to T9: counts and tables before the streams. */
+/* T6 to T8: counts and tables before the streams. */
 static int check_values(tensor *now, uint32_t rows)
 {
     if ((now->form & RC_CSR) != 0u) {
@@ -177,7 +177,7 @@ static int read_symbol(rc_reader *reader, int huffman, uint32_t n_bytes, uint64_
     return 1;
 }
 
-/* T17 to T19: every gap stays inside the matrix, every joint integer below the limit. Gives the entries. */
+/* T17 to T20: every gap stays inside the matrix, every joint integer below the limit. Gives the entries. */
 static int walk_gaps(const tensor *now, const rc_weights *weights, uint32_t *n_entries)
 {
     const int joint = (now->form & RC_JOINT) != 0u;
@@ -213,7 +213,7 @@ static int walk_gaps(const tensor *now, const rc_weights *weights, uint32_t *n_e
     return (n_bits + 7u) / 8u == now->gap_bytes;
 }
 
-/* T20: every integer is below the limit. */
+/* T17, T20: every integer is below the limit. */
 static int walk_integers(const tensor *now, const rc_weights *weights, uint32_t n_bytes, uint32_t n)
 {
     uint32_t i, symbol;

@@ -19,6 +19,7 @@ Advance = Callable[[str, float], None]
 
 _PATIENCE_SECONDS = 2.0  # work shorter than this shows no progress bar
 _ENDLESS_COLUMNS = 100_000  # the width of what is no terminal: nothing is cut
+_NARROWEST_NAME = 8
 
 
 def print_json(document: Any) -> None:
@@ -60,17 +61,27 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
+    console = _console(sys.stdout)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=total is not None)
+    needed = 2
     for index, heading in enumerate(columns):
+        number = heading in right.split("|")
+        footer = one_line(total[index]) if total else ""
+        # numbers stay whole, names fold; in a terminal too narrow even for that, lines run over its edge
+        longest = max(len(text) for text in (heading, footer, *(row[index] for row in rows)))
+        needed += (longest if number else min(longest, _NARROWEST_NAME)) + 3
         table.add_column(
             Text(heading),
-            footer=Text(one_line(total[index])) if total else "",
-            justify="right" if heading in right.split("|") else "left",
+            footer=Text(footer),
+            justify="right" if number else "left",
             overflow="fold",
+            no_wrap=number,
+            min_width=longest if number else None,
         )
     for row in rows:
         table.add_row(*(Text(one_line(cell)) for cell in row))
-    _console(sys.stdout).print(table)
+    console.width = max(console.width, needed)
+    console.print(table)
 
 
 def _console(stream: IO[str]) -> Console:
@@ -102,12 +113,21 @@ def progress() -> Iterator[Advance]:
         text, BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=_console(sys.stderr), transient=True
     )
     task = bar.add_task("", total=1.0)
+    last = 0.0
+
+    def advance(what: str, share: float) -> None:
+        nonlocal last
+        if share < last:  # new work begins, with a speed of its own
+            bar.reset(task)
+        last = share
+        bar.update(task, description=one_line(what), completed=share)
+
     # started by a timer, not by the work: one long step calls nobody
     timer = threading.Timer(_PATIENCE_SECONDS, bar.start)
     timer.daemon = True
     timer.start()
     try:
-        yield lambda what, share: bar.update(task, description=one_line(what), completed=share)
+        yield advance
     finally:
         timer.cancel()
         timer.join()

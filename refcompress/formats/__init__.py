@@ -13,11 +13,13 @@ ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 
 SUPPORTED = "supported are .rcz containers and Keras models saved whole as HDF5 (model.save('model.h5'))"
 
+CONVERT = (
+    "a .keras file can be loaded in Keras and saved as HDF5: keras.saving.load_model('model.keras').save('model.h5')"
+)
+
 
 def load(path: str | os.PathLike[str]) -> Graph:
-    """Load a network from a file of any supported kind.
-
-    Supported are our container ``.rcz`` and Keras models saved whole in the legacy HDF5 layout.
+    """Load a network from an ``.rcz`` container or a Keras model saved whole in the legacy HDF5 layout.
 
     Parameters
     ----------
@@ -27,7 +29,7 @@ def load(path: str | os.PathLike[str]) -> Graph:
     Returns
     -------
     Graph
-        The network. Activation shapes leave the batch axis out.
+        The network.
 
     Raises
     ------
@@ -60,11 +62,7 @@ def load(path: str | os.PathLike[str]) -> Graph:
 
         return keras_model.load(path)
     if start.startswith(ZIP_SIGNATURES):
-        raise FormatError(
-            f"{path} is a zip archive (a .keras file?); {SUPPORTED}; a .keras file can be loaded in Keras "
-            "and saved as HDF5: keras.saving.load_model('model.keras').save('model.h5')",
-            0,
-        )
+        raise FormatError(f"{path} is a zip archive (a .keras file?); {SUPPORTED}; {CONVERT}", 0)
     found = f"begins with {start[:8]!r}, which no supported kind of file does" if start else "is empty"
     raise FormatError(f"{path} {found}; {SUPPORTED}", 0)
 

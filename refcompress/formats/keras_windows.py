@@ -14,11 +14,8 @@ Pair = tuple[int, int]
 def conv2d(call: Call) -> str:
     """Layer Conv2D: groups of input channels see filters of their own."""
     _, _, channels = _image(call)
-    kernel, filters, groups = (
-        pair(call.layer, "kernel_size"),
-        integer(call.layer, "filters"),
-        integer(call.layer, "groups", 1),
-    )
+    kernel, filters = pair(call.layer, "kernel_size"), integer(call.layer, "filters")
+    groups = integer(call.layer, "groups", 1)
     if channels % groups or filters % groups:
         raise refuse(call.layer, "groups", f"a divisor of both {channels} channels and {filters} filters")
     weight = call.param("kernel", ["kernel"], (*kernel, channels // groups, filters))

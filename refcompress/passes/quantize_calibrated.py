@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -72,8 +73,8 @@ def calibrated(
     inputs
         Calibration samples by input name, batch first, float32. 100 to 1000 are usual.
     rate
-        Nats of output divergence (Kullback-Leibler for a Softmax, else squared error over variance) worth one bit.
-        Around 1e-6; larger makes smaller networks.
+        Output divergence (Kullback-Leibler in nats for a Softmax, else squared error over variance) worth one bit
+        in every weight of the network. Usually 0.001 to 0.1; larger makes smaller networks.
     seed
         Of the noise that measures the sensitivities.
     damping
@@ -98,7 +99,7 @@ def calibrated(
     >>> from reference_models import digits_cnn
     >>> graph = digits_cnn.build(np.random.default_rng(0))
     >>> x = np.random.default_rng(1).random((64, 8, 8, 1), np.float32)
-    >>> small = calibrated(graph, inputs={graph.inputs[0].name: x}, rate=1e-5)
+    >>> small = calibrated(graph, inputs={graph.inputs[0].name: x}, rate=0.01)
     >>> type(small.params[small.nodes[0].params["weight"]].values).__name__
     'Linear'
 
@@ -110,6 +111,7 @@ def calibrated(
         if len(weight.nodes) == 1:
             chosen[weight.nodes[0].name] = options["rate"]
     nodes = [node for node in graph.nodes if node.name in chosen]
+    weight_count = sum(math.prod(graph.params[node.params["weight"]].shape) for node in nodes)
     activations = calibration.input_activations(graph, inputs)
     few = {name: array[:SENSITIVITY_SAMPLES] for name, array in activations.items()}
     sensitivity = calibration.sensitivities(graph, nodes, few, np.random.default_rng(seed))
@@ -119,7 +121,7 @@ def calibrated(
         if node.name not in chosen:
             return {}
         found = calibration.moments(node, x, original, graph.params[node.params["weight"]].shape)
-        price = chosen[node.name] / max(sensitivity[node.name], np.finfo(np.float32).tiny)
+        price = chosen[node.name] / weight_count / max(sensitivity[node.name], np.finfo(np.float32).tiny)
         new = _quantize(calibration.params_of(graph, node), found, price, damping)
         params.update({node.params[role]: encoding for role, encoding in new.items()})
         return new

@@ -38,7 +38,7 @@ STREAMS = ("bits", "huffman 1", "huffman 4")
 
 
 def bits_of(array: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """The bits of float32 values, so that -0.0 and NaN payloads count."""
+    """Return the bits of float32 values, so that -0.0 and NaN payloads count."""
     return np.ascontiguousarray(array).view(np.uint32)
 
 
@@ -65,10 +65,15 @@ def check_any_bytes(data: bytes, shape: tuple[int, ...]) -> None:
     try:
         encoding = unpack(data, shape)
     except FormatError as error:
-        assert 0 <= error.offset_bytes <= len(data)
+        check_offset(error, 0, len(data))
         return
     assert pack(encoding) == data
     assert decode(encoding).shape == shape
+
+
+def check_offset(error: FormatError, start: int, end: int) -> None:
+    """Check that an error points into the bytes that were read, or to their end."""
+    assert start <= error.offset_bytes <= end
 
 
 def flip(data: bytes, bit: int) -> bytes:

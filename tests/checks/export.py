@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -90,6 +91,17 @@ def check_export(
                 measured.append(_compare(built, expected, count=count))
     return measured
 
+
+def harness_bytes(graph: Graph, inputs: ArrayLike | Sequence[ArrayLike]) -> int:
+    """Bytes of text and data of the Cortex-M4 program of :func:`check_export` with an empty network in it."""
+    files, main = _c_flavour(graph, _arrays(graph, inputs), PREFIX, 10)
+    signature = re.search(rf"RC_MUST_USE (rc_status {PREFIX}_run\(.*\));", files[f"{PREFIX}.h"].decode())
+    assert signature
+    unused = "".join(f"    (void){name};\n" for name in re.findall(r"\*(\w+)[,)]", signature[1]))
+    empty = f'#include "{PREFIX}.h"\n\n{signature[1]}\n{{\n{unused}    return RC_OK;\n}}\n'
+    with tempfile.TemporaryDirectory() as folder:
+        built = targets.build(targets.M4, {**files, f"{PREFIX}.c": empty.encode()}, main, Path(folder))
+    return built.text_bytes + built.data_bytes
 
 def _arrays(graph: Graph, inputs: ArrayLike | Sequence[ArrayLike]) -> list[NDArray[np.float32]]:
     many = inputs if isinstance(inputs, list | tuple) else [inputs]

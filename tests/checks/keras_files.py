@@ -9,7 +9,11 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pytest
 from numpy.typing import NDArray
+
+from refcompress.errors import FormatError, ModelError
+from refcompress.formats import keras_model
 
 Json = dict[str, Any]
 Arrays = Mapping[str, Mapping[str, NDArray[Any]]]
@@ -83,6 +87,18 @@ def write(
         if spoil is not None:
             spoil(file)
     return path
+
+
+def refusal(
+    folder: Path, model: Any, weights: Arrays | None = None, spoil: Callable[[h5py.File], None] | None = None
+) -> str:
+    """Import a checkpoint that must be refused by an error of ours; return its message."""
+    path = write(folder / "model.h5", model, weights, spoil=spoil)
+    with pytest.raises((FormatError, ModelError)) as caught:
+        keras_model.load(path)
+    if isinstance(caught.value, FormatError):
+        assert caught.value.offset_bytes == 0
+    return str(caught.value)
 
 
 def set_names(place: h5py.Group, attribute: str, names: list[str]) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from checks.encodings import all_nestings, build
 from numpy.typing import NDArray
 
-from checks.encodings import all_nestings, build
 from refcompress import ops
 from refcompress.encodings import Encoding, encode
 from refcompress.graph import Graph, Node, TensorSpec
 
 
 def node(op: str, name: str, *inputs: str, params: dict[str, str] | None = None, **attrs: object) -> Node:
-    """A node whose output has its name."""
+    """Make a node whose output has its name."""
     return Node(op, name, inputs, name, params or {}, ops.make_attrs(op, attrs))
 
 

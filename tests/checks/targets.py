@@ -190,7 +190,7 @@ def _version(compiler: str) -> str:
     return _command([compiler, "--version"])
 
 
-def run(built: Build, *, count: bool = False) -> Result:
+def run(built: Build, *, count: bool = False, folder: Path | None = None) -> Result:
     """Run a program.
 
     Parameters
@@ -200,6 +200,8 @@ def run(built: Build, *, count: bool = False) -> Result:
     count
         Whether to count the instructions between the calls of ``mark_begin`` and ``mark_end`` (Cortex-M4 only,
         and only if the plugin can be built).
+    folder
+        Where it runs.
 
     """
     command = [*built.target.emulator]
@@ -209,7 +211,9 @@ def run(built: Build, *, count: bool = False) -> Result:
         command += ["-plugin", f"{plugin},begin={begin:#x},end={end:#x}"]
     command += ["-kernel", str(built.path)] if command else [str(built.path)]
     quiet = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}  # the operating system frees what main allocates
-    done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_SECONDS, check=False, text=True, env=quiet)
+    done = subprocess.run(
+        command, capture_output=True, timeout=TIMEOUT_SECONDS, check=False, text=True, env=quiet, cwd=folder
+    )
     printed = done.stderr if command[:1] == ["qemu-system-arm"] else done.stdout  # QEMU's console is its stderr
     words = tuple(int(word, 16) for word in re.findall(r"^[0-9a-f]{8}$", printed, re.MULTILINE))
     assert not re.search("ERROR:|runtime error", done.stderr), done.stderr
@@ -264,6 +268,13 @@ def section_bytes(target: Target, path: Path) -> tuple[int, int, int]:
 def undefined_symbols(path: Path, tool: str = "nm") -> set[str]:
     """Names an object needs from elsewhere."""
     return {line.split()[-1] for line in _command([tool, "-u", str(path)]).splitlines() if line.strip()}
+
+
+def attempt(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command that may fail."""
+    return subprocess.run(
+        list(command), capture_output=True, timeout=TIMEOUT_SECONDS, check=False, text=True, cwd=folder
+    )
 
 
 def _command(command: Sequence[str]) -> str:

@@ -72,3 +72,19 @@ def test_there_is_no_bar_where_there_is_no_terminal(
         advance("work", 0.5)
         time.sleep(0.05)
     assert capsys.readouterr().err == ""
+
+
+def test_numbers_are_never_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _terminal(monkeypatch, "stdout", 10)
+    console.print_table(("name", "bytes"), [("abcdefghijklmnop", "1,234,567,890")], right="bytes", total=("all", "9"))
+    assert "1,234,567,890" in terminal.getvalue()
+
+
+def test_new_work_starts_the_bar_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _terminal(monkeypatch, "stderr", 80)
+    monkeypatch.setattr(console, "_PATIENCE_SECONDS", 0.0)
+    with console.progress() as advance:
+        for what, share in (("first", 0.25), ("first", 0.75), ("second", 0.5)):
+            advance(what, share)
+            time.sleep(0.15)
+    assert re.search(r"first.* 75%.*second.* 50%", terminal.getvalue(), re.DOTALL)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from checks.small_networks import classifier, saved
 
+import exporters.blob
 import exporters.c
 from refcompress.cli import main
 from refcompress.cli.export import identifier
 
 
-def test_the_files_are_those_of_the_exporter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("target", "exporter"), [("c", exporters.c), ("blob", exporters.blob)])
+def test_the_files_are_those_of_the_exporter(
+    target: str, exporter: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = saved(classifier(), tmp_path / "m.rcz")
-    assert main(["export", model, "--to", "c", "--prefix", "net", "-o", str(tmp_path / "out"), "--json"]) == 0
+    assert main(["export", model, "--to", target, "--prefix", "net", "-o", str(tmp_path / "out"), "--json"]) == 0
     out, err = capsys.readouterr()
-    files = exporters.c.export(classifier(), prefix="net")
+    files = exporter.export(classifier(), prefix="net")
     assert err == ""
     assert json.loads(out)["files"] == [
         {"path": str(tmp_path / "out" / name), "bytes": len(data)} for name, data in files.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from checks.encodings import check_offset
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +26,7 @@ def test_any_bytes_are_integers_that_pack_to_them_or_a_format_error(data: bytes,
     try:
         stream = bits.unpack(memoryview(data), count, width_bits, 5)
     except FormatError as error:
-        assert 5 <= error.offset_bytes <= 5 + len(data)
+        check_offset(error, 5, 5 + len(data))
     else:
         assert bits.pack(stream) == data
 

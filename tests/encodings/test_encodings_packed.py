@@ -112,9 +112,7 @@ def test_encodings_that_would_not_survive_packing_cannot_be_built(fault: object)
 def test_equal_zero_points_are_stored_once() -> None:
     stream = Bits(u16(*[0] * 6), 8)
     shared, own = u16(128, 128, 128), u16(128, 128, 127)
-    sizes = [
-        len(pack(Dense((2, 3), Linear(stream, 8, np.ones(3, np.float32), points)))) for points in (shared, own)
-    ]
+    sizes = [len(pack(Dense((2, 3), Linear(stream, 8, np.ones(3, np.float32), points)))) for points in (shared, own)]
     assert sizes[1] - sizes[0] == 4
 
 
@@ -122,7 +120,10 @@ def test_equal_zero_points_are_stored_once() -> None:
     ("what", "data"),
     [
         # 1-bit codes that take the most memory for a byte, with and without a joint stream, and mere claims
-        ("joint escapes", bytes.fromhex("6b010110 00002000 00000400 02000000 0000803f 00000040 0400 0001") + bytes(1 << 18)),
+        (
+            "joint escapes",
+            bytes.fromhex("6b010110 00002000 00000400 02000000 0000803f 00000040 0400 0001") + bytes(1 << 18),
+        ),
         ("joint", bytes.fromhex("63010110 00002000 00000400 02000000 0000803f 00000040 0100 01") + bytes(1 << 18)),
         ("bits", bytes.fromhex("02010000 02000000 0000803f 00000040") + bytes(1 << 18)),
         ("claim", bytes.fromhex("63010110 ffffffff ffffff1f 02000000 0000803f 00000040 0100 01")),

@@ -1,7 +1,8 @@
 """Write golden containers, which the tests read for ever: `python tests/golden/make.py`, from the project's root.
 
 Append only: a file that exists is never written again, since it stands for all files that users have. A new kind of
-content or a new version of the format gets a new name. Beside each container stand the arrays it decodes to, as bits.
+content or a new version of the format gets a new name. Beside each container stand the text of its header and the
+arrays it decodes to, as bits.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ def main() -> None:
     """Write what is missing."""
     sys.path.insert(0, str(HERE.parent))
     from checks import networks
+
     from refcompress import encodings
-    from refcompress.formats import rcz
+    from refcompress.formats import rcz, rcz_header
 
     makers = {
         "v1_chain": lambda: networks.chain_network(1),
@@ -32,10 +34,14 @@ def main() -> None:
             continue
         graph = maker()
         rcz.save(graph, path)
+        sizes = {key: len(encodings.pack(encoding)) for key, encoding in graph.params.items()}
+        path.with_suffix(".json").write_text(rcz_header.header_text(graph, sizes) + "\n", encoding="utf-8")
         arrays = {key: encodings.decode(encoding).view(np.uint32) for key, encoding in graph.params.items()}
         with path.with_suffix(".npz").open("wb") as stream:
             # the keys of an archive are file names; numbers are safe ones
-            np.savez_compressed(stream, names=np.array(list(arrays)), **{f"a{i}": a for i, a in enumerate(arrays.values())})
+            np.savez_compressed(
+                stream, names=np.array(list(arrays)), **{f"a{i}": a for i, a in enumerate(arrays.values())}
+            )
 
 
 if __name__ == "__main__":

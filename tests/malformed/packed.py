@@ -20,7 +20,9 @@ class Case(NamedTuple):
     message: str
 
 
-def _case(constraint: str, what: str, data: str, offset_bytes: int, message: str, shape: tuple[int, ...] = (4,)) -> Case:
+def _case(
+    constraint: str, what: str, data: str, offset_bytes: int, message: str, shape: tuple[int, ...] = (4,)
+) -> Case:
     return Case(constraint, what, bytes.fromhex(data), shape, offset_bytes, message)
 
 

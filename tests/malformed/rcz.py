@@ -22,7 +22,7 @@ class Case(NamedTuple):
 
 
 def deflate(text: str | bytes) -> bytes:
-    """The header's text, deflated."""
+    """Deflate the text of a header."""
     codec = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, DICTIONARY)
     return codec.compress(text.encode() if isinstance(text, str) else text) + codec.flush()
 
@@ -33,13 +33,13 @@ def seal(body: bytes) -> bytes:
 
 
 def frame(header: bytes, tensors: bytes = b"", *, version: int = 1, header_bytes: int | None = None) -> bytes:
-    """A container around a deflated header."""
+    """Put a container around a deflated header."""
     size = len(header) if header_bytes is None else header_bytes
     return seal(MAGIC + bytes([version]) + size.to_bytes(3, "little") + header + tensors)
 
 
 def container(text: str | bytes, tensors: bytes = b"") -> bytes:
-    """A container around a header's text."""
+    """Put a container around the text of a header."""
     return frame(deflate(text), tensors)
 
 
@@ -152,7 +152,10 @@ CASES = [
         "C16",
         "an activation of 2^31 elements",
         '[[["x",1]],['
-        + ",".join(f'["Concat","c{i}",{{"axis":1,"i":["{f"c{i - 1}" if i else "x"}","{f"c{i - 1}" if i else "x"}"]}}]' for i in range(31))
+        + ",".join(
+            f'["Concat","c{i}",{{"axis":1,"i":["{f"c{i - 1}" if i else "x"}","{f"c{i - 1}" if i else "x"}"]}}]'
+            for i in range(31)
+        )
         + "],[]]",
         "c30",
     ),

@@ -1,0 +1,433 @@
+"""Flash images that are not what they should be: refused by the constraint they break, harmless whatever they hold."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checks import targets
+from checks.forms import Form, make_weight
+from checks.native import STATUS, library, status_of
+
+import exporters.blob
+from exporters import runtime
+from refcompress import Graph, Node, TensorSpec, encodings, ops
+from refcompress.encodings import Codebook, Csr, Encoding, Huffman, Linear
+
+CONV = {"strides": [1, 1], "pads": [1, 1, 0, 0], "dilations": [1, 1], "group": 1}
+CODED = Form(sparse=True, kind="codebook", gaps="huffman", values="huffman", long_gap="escape", gap_bits=2)
+JOINT = Form(sparse=True, kind="linear", gaps="bits", values="joint", long_gap="escape", gap_bits=1)
+LINEAR = Form(sparse=False, kind="linear", values="huffman", per_row=True)
+FLOATS = Form(sparse=True, kind="float32", gaps="bits", gap_bits=2)
+
+
+def network(form: Form | None = None) -> Graph:
+    """A small network of one operator of each kind, or of one layer in a form."""
+    rng = np.random.default_rng(7)
+    if form is not None:
+        params = {"w": make_weight(rng, (20, 6), form)}
+        node = Node("Gemm", "g", ("x",), "y", {"weight": "w"}, ops.NoAttrs())
+        return Graph((TensorSpec("x", (20,)),), ("y",), (node,), params)
+    params = {
+        "c": make_weight(rng, (2, 2, 2, 3), CODED, density=0.6),
+        "p": encodings.encode(rng.normal(size=(2, 2, 3, 3))),
+        "g": make_weight(rng, (18, 4), JOINT),
+        "b": encodings.encode(rng.normal(size=4)),
+        "v": encodings.encode(rng.uniform(0.5, 1, 3)),
+    }
+    steps = [
+        ("Conv", ("x",), {"weight": "c"}, CONV),
+        ("BatchNormalization", ("0",), {"mean": "v", "var": "v"}, {"epsilon": 1e-3}),
+        ("Conv", ("1",), {"weight": "p"}, CONV),
+        ("Add", ("1", "2"), {}, {}),
+        ("Pad", ("3",), {}, {"pads": [0, 1, 1, 0]}),
+        ("MaxPool", ("4",), {}, {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [0, 0, 1, 1]}),
+        ("Concat", ("5", "5"), {}, {"axis": 3}),
+        (
+            "AveragePool",
+            ("6",),
+            {},
+            {"kernel_shape": [2, 2], "strides": [1, 1], "pads": [0, 0, 0, 0], "count_include_pad": False},
+        ),
+        ("Clip", ("7",), {}, {"min": 0.0, "max": 6.0}),
+        ("Flatten", ("5",), {}, {}),
+        ("Gemm", ("9",), {"weight": "g", "bias": "b"}, {}),
+        ("Softmax", ("10",), {}, {}),
+    ]
+    nodes = tuple(
+        Node(op, f"{i}", inputs, f"{i}", params_of, ops.make_attrs(op, attrs))
+        for i, (op, inputs, params_of, attrs) in enumerate(steps)
+    )
+    shapes = ops.infer_shapes(Graph((TensorSpec("x", (3, 4, 2)),), (), nodes[:6], params))
+    params["g"] = make_weight(rng, (int(np.prod(shapes["5"])), 4), JOINT)
+    return Graph((TensorSpec("x", (3, 4, 2)),), ("11", "8", "x"), nodes, params)
+
+
+def image_of(graph: Graph, max_table_bits: int = 2) -> bytes:
+    return exporters.blob.export(graph, prefix="net", max_table_bits=max_table_bits)["net.bin"]
+
+
+def repaired(words: np.ndarray) -> bytes:
+    """Make the size and the checksum right again."""
+    words[2] = 4 * words.size
+    words[3] = zlib.crc32(words[4:].tobytes())
+    return words.tobytes()
+
+
+def words_of(image: bytes) -> np.ndarray:
+    return np.frombuffer(image, "<u4").copy()
+
+
+def first_step(words: np.ndarray, kernel: int) -> int:
+    """Index of the first word of the first step of a kernel."""
+    at = 8 + int(words[5]) + int(words[6])
+    for _ in range(int(words[7])):
+        if words[at] & 0xFFFF == kernel:
+            return at
+        at += int(words[at]) >> 16
+    raise AssertionError(kernel)
+
+
+Mutation = Callable[[np.ndarray], object]
+
+
+def at_step(kernel: int, word: int, value: int) -> Mutation:
+    return lambda words: words.__setitem__(first_step(words, kernel) + word, value)
+
+
+def at_tensor(kernel: int, byte: int, value: int) -> Mutation:
+    """Change a byte of the weight of the first step of a kernel."""
+
+    def change(words: np.ndarray) -> None:
+        words.view(np.uint8)[int(words[first_step(words, kernel) + 5]) + byte] = value
+
+    return change
+
+
+def at_table(record: int, entry: int, value: int) -> Mutation:
+    """Change a 16-bit word of a decode table of the first convolution; record 8 is that of gaps, 9 of integers."""
+
+    def change(words: np.ndarray) -> None:
+        words.view(np.uint16)[int(words[first_step(words, 2) + record]) // 2 + entry] = value
+
+    return change
+
+
+def zero_length(words: np.ndarray) -> None:
+    """Take the code away from the first coded symbol of the gaps of the first convolution."""
+    tensor = int(words[first_step(words, 2) + 5])
+    raw = words.view(np.uint8)
+    centroids = int(raw[tensor + 12]) | int(raw[tensor + 13]) << 8
+    lengths = tensor + 16 + 4 * centroids + 2
+    raw[lengths] = raw[lengths] & 0xF0 | (raw[lengths] & 15) % 15 + 1
+
+
+GEMM, CONV_STREAM, CONV_PIXELS, MAX_POOL, AVERAGE_POOL, RELU, CLIP, SOFTMAX, NORM, ADD, CONCAT, PAD = (
+    *(1, 2, 3, 4, 5, 6, 7, 10),
+    *(11, 12, 13, 14),
+)
+
+TABLE: list[tuple[str, str, Mutation]] = [
+    # constraint, what rc_check says, what is done to the words of a good image (checksum repaired)
+    ("H2 another magic", "MAGIC", lambda w: w.__setitem__(0, 0x4D494353)),
+    ("H3 the next version", "VERSION", lambda w: w.__setitem__(1, 2)),
+    ("H3 version 0", "VERSION", lambda w: w.__setitem__(1, 0)),
+    ("H6 an arena of 6 bytes", "STEP", lambda w: w.__setitem__(4, 6)),
+    ("H7 more inputs than the image has words", "STEP", lambda w: w.__setitem__(5, 0xFFFFFFFF)),
+    ("H7 inputs and outputs whose sum wraps around", "STEP", lambda w: w.__setitem__(slice(5, 7), [0x80000000] * 2)),
+    ("H7 an input of no elements", "STEP", lambda w: w.__setitem__(8, 0)),
+    ("H7 an input of 2^31 elements", "STEP", lambda w: w.__setitem__(8, 0x80000000)),
+    ("H7 a smaller input", "BUFFER", lambda w: w.__setitem__(8, w[8] - 1)),
+    ("S1 more steps than there are", "STEP", lambda w: w.__setitem__(7, 0xFFFFFFFF)),
+    ("S2 an unknown kernel", "STEP", at_step(SOFTMAX, 0, 16 | 7 << 16)),
+    ("S2 kernel 0", "STEP", at_step(SOFTMAX, 0, 7 << 16)),
+    ("S3 one word too few", "STEP", at_step(SOFTMAX, 0, 10 | 6 << 16)),
+    ("S3 no words", "STEP", at_step(SOFTMAX, 0, 10)),
+    ("S4 a smaller arena", "BUFFER", lambda w: w.__setitem__(4, w[4] - 4)),
+    ("S4 an empty arena", "BUFFER", lambda w: w.__setitem__(4, 0)),
+    ("S4 a place of no kind", "BUFFER", at_step(CLIP, 1, 3)),
+    ("S4 a second arena", "BUFFER", at_step(CLIP, 1, 4)),
+    ("S4 an input that does not exist", "BUFFER", at_step(CLIP, 1, 1 | 1 << 2)),
+    ("S4 an output that does not exist", "BUFFER", at_step(CLIP, 3, 2 | 3 << 2)),
+    ("S4 writing to an input", "BUFFER", at_step(CLIP, 3, 1)),
+    ("S4 an element past the end", "BUFFER", at_step(CLIP, 2, 0x7FFFFFFF)),
+    ("S4 an element whose end wraps around", "BUFFER", at_step(CLIP, 4, 0xFFFFFFFF)),
+    ("S4 no elements", "BUFFER", at_step(CLIP, 5, 0)),
+    ("S4 one element more", "BUFFER", lambda w: at_step(CLIP, 5, int(w[first_step(w, CLIP) + 5]) + 1000)(w)),
+    ("S4 a second operand outside", "BUFFER", at_step(ADD, 6, 0x7FFFFFFF)),
+    ("S4 rows times n wraps around to 0", "BUFFER", at_step(SOFTMAX, 5, 0x80000000)),
+    ("S4 channels of a normalization", "BUFFER", at_step(NORM, 6, 0x10000)),
+    ("S5 a pool in place", "BUFFER", lambda w: at_step(MAX_POOL, 4, int(w[first_step(w, MAX_POOL) + 2]))(w)),
+    ("S6 group 0", "STEP", at_step(CONV_STREAM, 25, 0)),
+    ("S6 a group that does not divide the channels", "STEP", at_step(CONV_STREAM, 25, 3)),
+    ("S6 stride 0", "STEP", at_step(CONV_STREAM, 19, 0)),
+    ("S6 dilation 0", "STEP", at_step(CONV_STREAM, 24, 0)),
+    ("S6 a huge stride", "STEP", at_step(CONV_STREAM, 20, 0x01000000)),
+    ("S6 a huge pad", "STEP", at_step(CONV_STREAM, 21, 0xFFFFFFFF)),
+    ("S6 a kernel of no height", "STEP", at_step(CONV_STREAM, 17, 0)),
+    ("S6 a huge kernel and a huge dilation", "STEP", at_step(CONV_PIXELS, 17, 0x00FFFFFF)),
+    ("S7 a streamed weight pixel by pixel", "STEP", at_step(CONV_STREAM, 0, 3 | 26 << 16)),
+    ("S8 a pad as wide as the kernel", "STEP", at_step(MAX_POOL, 14, 2)),
+    ("S8 stride 0", "STEP", at_step(MAX_POOL, 12, 0)),
+    ("S8 a window past the end", "STEP", at_step(MAX_POOL, 12, 0x00FFFFFF)),
+    ("S8 a flag that is none", "STEP", at_step(AVERAGE_POOL, 16, 2)),
+    ("S9 blocks further apart than nothing", "STEP", at_step(CONCAT, 7, 0)),
+    ("S9 blocks that overlap", "STEP", at_step(CONCAT, 7, 1)),
+    ("S9 empty blocks", "STEP", at_step(CONCAT, 6, 0)),
+    ("S9 too many blocks", "STEP", at_step(CONCAT, 5, 0x80000000)),
+    ("S10 rows of nothing", "STEP", at_step(PAD, 6, 0)),
+    ("S10 a huge border", "STEP", at_step(PAD, 10, 0xFFFFFFFF)),
+    (
+        "T1 a tensor that is not aligned",
+        "TENSOR",
+        lambda w: w.__setitem__(first_step(w, 2) + 5, w[first_step(w, 2) + 5] + 2),
+    ),
+    ("T1 a tensor past the end", "TENSOR", at_step(CONV_STREAM, 5, 0xFFFFFFF0)),
+    ("T1 a tensor longer than the image", "TENSOR", at_step(CONV_STREAM, 6, 0xFFFFFFFF)),
+    ("T1 a tensor of 3 bytes", "TENSOR", at_step(CONV_STREAM, 6, 3)),
+    ("T2 both codebook and linear", "TENSOR", at_tensor(CONV_STREAM, 0, 0x37)),
+    ("T2 the highest bit", "TENSOR", at_tensor(CONV_STREAM, 0, 0xBB)),
+    ("T2 escapes without sparse rows", "TENSOR", at_tensor(CONV_PIXELS, 0, 0x08)),
+    ("T3 labels of no bits", "TENSOR", at_tensor(CONV_STREAM, 1, 0)),
+    ("T3 integers of 17 bits", "TENSOR", at_tensor(GEMM, 1, 17)),
+    ("T3 float32 of 3 bits", "TENSOR", at_tensor(CONV_PIXELS, 1, 3)),
+    ("T4 gaps of no bits", "TENSOR", at_tensor(CONV_STREAM, 2, 0)),
+    ("T4 gaps of 13 bits", "TENSOR", at_tensor(CONV_STREAM, 2, 13)),
+    ("T4 joint symbols of 17 bits", "TENSOR", at_tensor(GEMM, 1, 16)),
+    ("T5 four streams", "TENSOR", at_tensor(CONV_STREAM, 3, 0x22)),
+    ("T6 a tensor that ends in its counts", "TENSOR", at_step(CONV_STREAM, 6, 11)),
+    ("T7 no centroids", "TENSOR", at_tensor(CONV_STREAM, 12, 0)),
+    ("T7 more centroids than labels can name", "TENSOR", at_tensor(CONV_STREAM, 12, 9)),
+    ("T7 a codebook longer than the tensor", "TENSOR", at_tensor(CONV_STREAM, 13, 0x0F)),
+    ("T8 two scales for four rows", "TENSOR", at_tensor(GEMM, 12, 2)),
+    ("T8 a zero point out of range", "TENSOR", at_tensor(GEMM, 20, 200)),
+    ("T9 one value too few", "STREAM", at_step(CONV_PIXELS, 6, 0)),
+    ("T10 an alphabet too wide for the gaps", "CODE", at_tensor(CONV_STREAM, 45, 1)),
+    ("T11 lengths that make no code", "CODE", zero_length),
+    ("T12 a code without a table", "CODE", at_step(CONV_STREAM, 8, 0)),
+    ("T12 a table past the end", "CODE", at_step(CONV_STREAM, 9, 0x7FFFFFFC)),
+    ("T12 a table without a code", "CODE", at_step(GEMM, 8, 64)),
+    ("T13 a table of 13 bits", "CODE", at_table(8, 0, 13)),
+    ("T13 another number of codes of a length", "CODE", at_table(8, 3, 9)),
+    ("T14 an entry of another symbol", "CODE", at_table(9, 18, 0x7FF1)),
+    ("T14 an entry of no length", "CODE", at_table(9, 18, 0)),
+    ("T15 another number of long symbols", "CODE", at_table(9, 1, 0)),
+    ("T15 a long symbol that is none", "CODE", at_table(9, 22, 4095)),
+    ("T16 a stream elsewhere", "TENSOR", lambda w: w.__setitem__(first_step(w, 2) + 7, w[first_step(w, 2) + 7] + 1)),
+    ("T17 more entries than the stream has", "STREAM", at_tensor(CONV_STREAM, 4, 200)),
+    ("T17 fewer entries than the stream has", "STREAM", at_tensor(CONV_STREAM, 4, 1)),
+    ("T18 entries behind the matrix", "STREAM", at_step(GEMM, 11, 1)),
+    ("T21 a bias that is no tensor", "TENSOR", at_step(GEMM, 10, 4)),
+    ("T21 a bias past the end", "TENSOR", at_step(GEMM, 10, 0xFFFFFFFC)),
+    ("T21 a factor that is missing", "TENSOR", at_step(NORM, 7, 0)),
+]
+
+
+def test_a_good_image_is_accepted_also_with_bytes_behind_it() -> None:
+    image = image_of(network())
+    assert status_of(image) == "OK"
+    assert status_of(image + bytes(64)) == "OK"
+
+
+def _repair(name: str, words: np.ndarray) -> bytes:
+    if name == "T9 one value too few":  # the size of the tensor less one float
+        words[first_step(words, 3) + 6] = 4 + 4 * 36 - 4
+    return repaired(words)
+
+
+@pytest.mark.parametrize(("name", "status", "mutation"), TABLE, ids=[row[0] for row in TABLE])
+def test_a_broken_constraint_is_refused(name: str, status: str, mutation: Mutation) -> None:
+    words = words_of(image_of(network()))
+    mutation(words)
+    allowed = {status, "TENSOR"} if name.startswith("T9") else {status}
+    assert status_of(_repair(name, words)) in allowed
+
+
+def test_h1_an_image_that_is_not_aligned_is_refused() -> None:
+    raw = np.zeros(100, np.uint32)
+    assert STATUS[library().rc_check(raw.ctypes.data + 2, 100)] == "ALIGNMENT"
+    assert STATUS[library().rc_check(None, 100)] == "NULL"
+
+
+def test_h4_every_truncation_is_refused() -> None:
+    image = image_of(network())
+    for size in range(len(image)):
+        assert status_of(image[:size]) == "SIZE"
+
+
+@pytest.mark.parametrize("size", [0, 28, 33, 34])
+def test_h4_a_size_that_is_none_is_refused(size: int) -> None:
+    words = words_of(image_of(network()))
+    words[2] = size
+    assert status_of(words.tobytes()) == "SIZE"
+
+
+def test_h5_every_flipped_bit_is_noticed() -> None:
+    image = image_of(network(CODED))
+    for bit in range(8 * len(image)):
+        broken = bytearray(image)
+        broken[bit // 8] ^= 1 << bit % 8
+        assert status_of(bytes(broken)) != "OK"
+
+
+def _packed_again(encoding: Encoding, form: Form) -> bytes:
+    """The image of a layer whose weight was changed after it was checked."""
+    graph = network(form)
+    return image_of(Graph(graph.inputs, graph.outputs, graph.nodes, {"w": encoding}))
+
+
+def test_t20_a_label_without_centroid_is_refused() -> None:
+    form = Form(sparse=False, kind="codebook", values="bits")
+    image = image_of(network(form))
+    words = words_of(image)
+    tensor = int(words[first_step(words, 1) + 5])
+    words.view(np.uint8)[tensor + 8 + 28] |= 0x07  # label 7 of seven centroids
+    assert status_of(repaired(words)) == "STREAM"
+
+
+def test_t19_an_escape_with_an_integer_is_refused() -> None:
+    words = words_of(image_of(network(JOINT)))
+    at = first_step(words, 1)
+    stream = int(words[at + 7])
+    words.view(np.uint8)[stream] |= 0x0F  # gap 1 (an escape of one bit) and integer 7
+    assert status_of(repaired(words)) == "STREAM"
+
+
+# --- anything at all, under the sanitizers ---
+
+_DRIVER = """
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "rc_image.h"
+
+#define MOST_BUFFERS 16u
+#define MOST_BYTES 0x100000u
+
+static float *room(uint32_t elements)
+{
+    float *const memory = calloc(elements, sizeof *memory);
+    if (memory == NULL) {
+        exit(90);
+    }
+    return memory;
+}
+
+/* Buffers of exactly the size the image asks for, so that the sanitizers see every step outside. */
+static void run(const void *image)
+{
+    const float *inputs[MOST_BUFFERS];
+    float *outputs[MOST_BUFFERS];
+    float *sources[MOST_BUFFERS];
+    float *arena;
+    const uint32_t n_in = rc_input_count(image), n_out = rc_output_count(image);
+    uint32_t i, total = rc_arena_bytes(image) / 4u;
+
+    if (n_in > MOST_BUFFERS || n_out > MOST_BUFFERS) {
+        return;
+    }
+    for (i = 0u; i < n_in + n_out && total < MOST_BYTES; i++) {
+        total += i < n_in ? rc_input_size(image, i) : rc_output_size(image, i - n_in);
+    }
+    if (total >= MOST_BYTES) {
+        return;
+    }
+    for (i = 0u; i < n_in; i++) {
+        inputs[i] = sources[i] = room(rc_input_size(image, i));
+    }
+    for (i = 0u; i < n_out; i++) {
+        outputs[i] = room(rc_output_size(image, i));
+    }
+    arena = room(rc_arena_bytes(image) / 4u);
+    if (rc_run(image, inputs, outputs, arena) != RC_OK) {
+        exit(91);
+    }
+    for (i = 0u; i < n_in; i++) {
+        free(sources[i]);
+    }
+    for (i = 0u; i < n_out; i++) {
+        free(outputs[i]);
+    }
+    free(arena);
+}
+
+int main(void)
+{
+    FILE *const file = fopen("images", "rb");
+    uint32_t size;
+
+    if (file == NULL) {
+        return 92;
+    }
+    while (fread(&size, 4, 1, file) == 1) {
+        void *const image = malloc(size != 0u ? size : 1u);
+        rc_status status;
+        if (image == NULL || fread(image, 1, size, file) != size) {
+            return 93;
+        }
+        status = rc_check(image, size);
+        printf("%08x\\n", (unsigned)status);
+        if (status == RC_OK) {
+            run(image);
+        }
+        free(image);
+    }
+    fclose(file);
+    return 0;
+}
+"""
+
+
+def _flips(image: bytes) -> Iterator[bytes]:
+    """Every bit flipped, the checksum repaired (size and checksum themselves left alone)."""
+    words = words_of(image)
+    for bit in range(128, 32 * words.size):
+        broken = words.copy()
+        broken[bit // 32] ^= np.uint32(1 << bit % 32)
+        yield repaired(broken)
+
+
+def _extremes(image: bytes) -> Iterator[bytes]:
+    """Every word replaced by one that is at the end of some range."""
+    words = words_of(image)
+    for at in range(4, words.size):
+        for value in (0, 1, int(words[at]) + 1, int(words[at]) - 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x00FFFFFF):
+            broken = words.copy()
+            broken[at] = value & 0xFFFFFFFF
+            yield repaired(broken)
+
+
+def _cuts(image: bytes) -> Iterator[bytes]:
+    """Every truncation, the size and the checksum repaired."""
+    words = words_of(image)
+    for size in range(8, words.size):
+        yield repaired(words[:size].copy())
+
+
+@pytest.mark.parametrize(
+    "form", [None, CODED, JOINT, LINEAR, FLOATS], ids=lambda form: form.name if form else "all kernels"
+)
+@pytest.mark.parametrize("how", [_flips, _extremes, _cuts], ids=["bits", "words", "cuts"])
+def test_no_image_can_do_harm(how: Callable[[bytes], Iterator[bytes]], form: Form | None, tmp_path: Path) -> None:
+    targets.require(targets.SANITIZED)
+    image = image_of(network(form))
+    broken = [image, *how(image)]
+    (tmp_path / "images").write_bytes(b"".join(struct.pack("<I", len(data)) + data for data in broken))
+    built = targets.build(targets.SANITIZED, runtime.files_for([], image=True), _DRIVER, tmp_path)
+    result = targets.run(built, folder=tmp_path)
+    assert result.status == 0
+    assert len(result.words) == len(broken)
+    assert result.words[0] == 0
+    assert 0 < sum(1 for status in result.words if status) < len(broken) or how is _cuts
+
+
+def test_the_encodings_of_these_tests_are_what_they_say() -> None:
+    weights = [network(form).params["w"] for form in (CODED, JOINT, LINEAR, FLOATS)]
+    assert [type(weight.values) for weight in weights[:3]] == [Codebook, Linear, Linear]
+    assert isinstance(weights[0], Csr)
+    assert isinstance(weights[0].gaps, Huffman)
