@@ -26,9 +26,10 @@ class DecodeTable:
     bits
         Bits that index the table.
     table
-        ``symbol << 4 | length`` for every pattern of these bits, uint16; 0 where the code is longer.
+        ``symbol << 4 | length`` for every pattern of these bits, uint16. Where the code is longer, its first bits
+        as a number, ``prefix << 4``; 0 where there is none.
     counts
-        Number of codes of each length 0 to 15, uint16 (that of 0 is 0).
+        Number of codes of each length 1 to 15, uint16; in place of length 0 the first code of ``bits + 1`` bits.
     long_symbols
         Symbols of the codes longer than the table, shorter codes first, uint16.
 
@@ -67,11 +68,18 @@ def build(stream: Huffman, *, max_table_bits: int = DEFAULT_MAX_TABLE_BITS) -> D
         range(min(longest, max_table_bits) + 1),
         key=lambda n: 2 * (1 << n) + 2 * counts[n + 1 :].sum() + SEARCH_BYTES * occurrences[n + 1 :].sum(),
     )
-    table = np.zeros(1 << bits, np.uint16)
-    codes = canonical_codes(stream.lengths)
-    for symbol in np.flatnonzero((lengths > 0) & (lengths <= bits)):
-        length = int(lengths[symbol])
-        table[int(codes[symbol]) :: 1 << length] = symbol << 4 | length
     longer = np.flatnonzero(lengths > bits)
     order = longer[np.argsort(lengths[longer], kind="stable")]
-    return DecodeTable(bits, table, counts.astype(np.uint16), order.astype(np.uint16))
+    counts[0] = sum(int(counts[n]) << bits + 1 - n for n in range(1, bits + 1))
+    return DecodeTable(bits, _table(stream, bits, longer.size), counts.astype(np.uint16), order.astype(np.uint16))
+
+
+def _table(stream: Huffman, bits: int, n_long: int) -> NDArray[np.uint16]:
+    table = np.zeros(1 << bits, np.uint16)
+    if n_long:
+        table[:] = [int(f"0{i:0{bits}b}"[:0:-1] or "0", 2) << 4 for i in range(1 << bits)]
+    codes = canonical_codes(stream.lengths)
+    for symbol in np.flatnonzero((stream.lengths > 0) & (stream.lengths <= bits)):
+        length = int(stream.lengths[symbol])
+        table[int(codes[symbol]) :: 1 << length] = symbol << 4 | length
+    return table

@@ -96,20 +96,35 @@ static uint32_t count_entries(const rc_symbols *table, uint32_t pattern, uint32_
     return found;
 }
 
-/* T14, T15: short codes stand in the table, long ones in the list, and nothing else does. */
-static rc_status compare_table(nibbles packed, uint32_t n_symbols, const uint16_t counts[16], uint32_t n_long,
-                               const rc_symbols *table)
+/* T14: entries of no code hold the first bits of the long codes they begin; 0 where there are none. */
+static int check_prefixes(const rc_symbols *table, uint32_t n_short, uint32_t n_long)
 {
-    uint32_t first[16], place[16], i, filled = 0u, empty = 0u, code = 0u, index = 0u;
+    uint32_t i, found = 0u;
 
+    for (i = 0u; i <= table->mask; i++) {
+        if ((table->table[i] & 15u) == 0u) {
+            found++;
+            if (table->table[i] != (n_long != 0u ? reversed(i, table->bits) << 4 : 0u)) {
+                return 0;
+            }
+        }
+    }
+    return n_short + found == table->mask + 1u;
+}
+
+/* T13 to T15: short codes stand in the table, long ones in the list, and nothing else does. */
+static rc_status compare_table(nibbles packed, uint32_t n_symbols, const uint16_t counts[16], uint32_t first_long,
+                               uint32_t n_long, const rc_symbols *table)
+{
+    uint32_t first[17], place[16], i, filled = 0u, index = 0u;
+
+    first[1] = 0u;
     for (i = 1u; i < 16u; i++) {
-        code <<= 1;
-        first[i] = code;
+        first[i + 1u] = (first[i] + counts[i]) << 1;
         place[i] = index;
-        code += counts[i];
         index += i > table->bits ? counts[i] : 0u;
     }
-    if (index != n_long) {
+    if (index != n_long || first_long != first[table->bits + 1u]) {
         return RC_ERROR_CODE;
     }
     for (i = 0u; i < n_symbols; i++) {
@@ -128,10 +143,7 @@ static rc_status compare_table(nibbles packed, uint32_t n_symbols, const uint16_
         }
         first[length]++;
     }
-    for (i = 0u; i <= table->mask; i++) {
-        empty += table->table[i] == 0u ? 1u : 0u;
-    }
-    return filled + empty == table->mask + 1u ? RC_OK : RC_ERROR_CODE;
+    return check_prefixes(table, filled, n_long) ? RC_OK : RC_ERROR_CODE;
 }
 
 rc_status rc_check_code(const rc_checked *image, uint32_t table, const uint8_t *packed, uint32_t available,
@@ -168,11 +180,11 @@ rc_status rc_check_code(const rc_checked *image, uint32_t table, const uint8_t *
         !rc_inside(image, table, 2u * (RC_TABLE_ENTRIES + ((uint64_t)1 << section[0]) + section[1]))) { /* T13 */
         return RC_ERROR_CODE;
     }
-    for (i = 0u; i < 16u; i++) {
+    for (i = 1u; i < 16u; i++) {
         if (section[RC_TABLE_COUNTS + i] != counts[i]) { /* T13 */
             return RC_ERROR_CODE;
         }
     }
     rc_step_table(image->bytes, table, &symbols);
-    return compare_table(lengths, n_symbols, counts, section[1], &symbols);
+    return compare_table(lengths, n_symbols, counts, section[RC_TABLE_COUNTS], section[1], &symbols);
 }

@@ -162,7 +162,7 @@ static int read_symbol(rc_reader *reader, int huffman, uint32_t n_bytes, uint64_
     if (huffman) {
         uint32_t entry = reader->table[reader->window & reader->mask];
         if ((entry & 15u) == 0u) {
-            entry = rc_long_code(reader->symbols, reader->window);
+            entry = rc_long_code(reader->symbols, entry, reader->window);
         }
         length = entry & 15u;
         *symbol = entry >> 4;

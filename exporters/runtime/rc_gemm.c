@@ -25,6 +25,21 @@ RC_INLINE void gemm_dense(const rc_gemm *gemm, const float *x, float *y, uint32_
     }
 }
 
+/* Store the sum of the current row and the biases of those that have no entry before `column`, which counts from the
+ * start of the current row; go to the row it lies in. Out of line, so that the loop of the entries keeps its registers. */
+RC_OUTLINE uint32_t next_row(const rc_gemm *gemm, float *y, uint32_t *row, float sum, uint32_t column)
+{
+    uint32_t at = *row;
+
+    do {
+        y[at++] = sum;
+        sum = at < gemm->rows ? bias_of(gemm, at) : 0.0f;
+        column -= gemm->columns;
+    } while (column >= gemm->columns);
+    *row = at;
+    return column;
+}
+
 RC_INLINE void gemm_csr(const rc_gemm *gemm, const float *x, float *y, uint32_t form)
 {
     const rc_weights *const weights = gemm->weights;
@@ -41,11 +56,8 @@ RC_INLINE void gemm_csr(const rc_gemm *gemm, const float *x, float *y, uint32_t 
             continue;
         }
         if (column >= columns) {
-            do {
-                y[row++] = sum;
-                sum = bias_of(gemm, row);
-                column -= columns;
-            } while (column >= columns);
+            column = next_row(gemm, y, &row, sum, column);
+            sum = bias_of(gemm, row);
             rc_cursor_row(&cursor, weights, row, form);
         }
         sum += rc_cursor_value(&cursor, form) * x[column];

@@ -13,8 +13,10 @@
 /* How the integers of a stream are stored, and where. */
 typedef struct rc_symbols {
     const uint8_t *bytes;
-    const uint16_t *table;   /* for each pattern of `bits` bits: symbol << 4 | length of its code; 0: longer code */
-    const uint16_t *counts;  /* codes of each length 0..15; NULL if no code is longer than `bits` */
+    const uint16_t *table;   /* for each pattern of `bits` bits: symbol << 4 | length of its code, or of a longer
+                              * code its first bits as a number << 4 */
+    const uint16_t *counts;  /* codes of each length 1..15, and in place of length 0 the first code that is one bit
+                              * longer than `bits`; NULL if none is longer */
     const uint16_t *symbols; /* symbols of the codes longer than `bits`, shorter codes first */
     uint16_t mask;           /* 2^bits - 1 */
     uint8_t bits;            /* width of the integers, or of an index into the table */
@@ -32,8 +34,8 @@ typedef struct rc_reader {
     const rc_symbols *symbols;
 } rc_reader;
 
-/* Entry (symbol << 4 | length) of the code at the start of the window, bit by bit; 0 if it is none. */
-uint32_t rc_long_code(const rc_symbols *symbols, uint32_t window);
+/* Entry (symbol << 4 | length) of a code longer than the table, whose entry there is given; 0 if it is none. */
+uint32_t rc_long_code(const rc_symbols *symbols, uint32_t entry, uint32_t window);
 
 RC_INLINE uint32_t rc_load16(const uint8_t *bytes)
 {
@@ -79,7 +81,7 @@ RC_INLINE uint32_t rc_read_code(rc_reader *reader)
 {
     uint32_t entry = reader->table[reader->window & reader->mask];
     if ((entry & 15u) == 0u) {
-        entry = rc_long_code(reader->symbols, reader->window);
+        entry = rc_long_code(reader->symbols, entry, reader->window);
     }
     rc_reader_skip(reader, entry & 15u);
     return entry >> 4;

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refcompress.encodings import Bits, Dense, Encoding, Linear, decode, encode
+from refcompress.encodings import Bits, Dense, Encoding, Linear, decode
 from refcompress.encodings.rows import to_rows
 from refcompress.encodings.values import MAX_LINEAR_BITS
 from refcompress.graph import Graph, Node
@@ -18,6 +20,7 @@ from refcompress.passes.calibration import Moments
 from refcompress.passes.rules import LayerRule, check_number, weights_of, with_options
 
 SENSITIVITY_SAMPLES = 200
+LEAST_SENSITIVITY = 1e-15  # of a layer that hardly changes the outputs, so that the price of its bits is finite
 ROUNDS = 3  # of choosing integers and measuring the bits that their frequencies would take
 LARGEST_INTEGER = (1 << MAX_LINEAR_BITS - 1) - 1
 UNSEEN_COUNT = 0.02  # what an integer that does not occur counts for, so that its price is finite
@@ -64,7 +67,7 @@ def calibrated(
     the layer's integers (entropy-constrained scalar quantization: Chou, Lookabaugh & Gray 1989). The step of a layer
     follows from the rate and from how sensitive the network's outputs are to it, which is measured by noise.
 
-    No labels are needed and nothing is trained; biases take up the mean error and stay float32.
+    Biases take up the mean error that is left and are quantized likewise. No labels are needed, nothing is trained.
 
     Parameters
     ----------
@@ -78,14 +81,14 @@ def calibrated(
     seed
         Of the noise that measures the sensitivities.
     damping
-        Added to the diagonal of the second moments, relative to its mean.
+        Added to the diagonal of the second moments, relative to the mean variance of the inputs.
     layers
-        Rules for single layers: ``rate`` and ``skip``. A weight that several nodes share is left as it is.
+        Rules for single layers: ``rate`` and ``skip``. A layer that shares its parameters is left as it is.
 
     Returns
     -------
     Graph
-        The same network; weights are linear with one scale each, ready for Huffman coding.
+        The same network; weights and biases are linear with one scale each, ready for Huffman coding.
 
     Raises
     ------
@@ -105,10 +108,11 @@ def calibrated(
 
     """
     check_number("damping", damping, 1e-6, 1)
+    uses = Counter(name for _, _, name in graph.weights())
     chosen = {}
     for weight, options in with_options(weights_of(graph), layers, {"rate": rate}):
         check_number("rate", options["rate"], 1e-15, where=weight.name)
-        if len(weight.nodes) == 1:
+        if all(uses[name] == 1 for name in weight.nodes[0].params.values()):
             chosen[weight.nodes[0].name] = options["rate"]
     nodes = [node for node in graph.nodes if node.name in chosen]
     weight_count = sum(math.prod(graph.params[node.params["weight"]].shape) for node in nodes)
@@ -121,7 +125,7 @@ def calibrated(
         if node.name not in chosen:
             return {}
         found = calibration.moments(node, x, original, graph.params[node.params["weight"]].shape)
-        price = chosen[node.name] / weight_count / max(sensitivity[node.name], np.finfo(np.float32).tiny)
+        price = chosen[node.name] / weight_count / max(sensitivity[node.name], LEAST_SENSITIVITY)
         new = _quantize(calibration.params_of(graph, node), found, price, damping)
         params.update({node.params[role]: encoding for role, encoding in new.items()})
         return new
@@ -139,15 +143,22 @@ def _quantize(params: Mapping[str, Encoding], found: Moments, price: float, damp
     pivots = np.diagonal(layer.upper, axis1=1, axis2=2)[:, :columns]
     # at high rate a step d makes an error of d^2 / 12 per unit of conditional variance and 2 ln 2 of it per bit
     spread = float(np.exp(np.mean(np.log(pivots**-2.0))))
-    step = np.sqrt(6 * price / (np.log(2) * spread))
-    step = float(np.float32(max(step, 2 * np.abs(weight).max() / LARGEST_INTEGER, np.finfo(np.float32).tiny)))
+    step = _step(price / spread, weight)
     integers, biases = _round(layer, pivots, step, price)
     rows = np.empty_like(integers)
     np.put_along_axis(rows, np.broadcast_to(layer.order[:, None], integers.shape), integers, axis=2)
     new: dict[str, Encoding] = {"weight": _linear(rows.reshape(weight.shape[-1], columns), step, weight.shape)}
     if bias is not None:
-        new["bias"] = encode(biases.reshape(-1))
+        bias_step = _step(price, biases)  # its input is always 1
+        new["bias"] = _linear(np.round(biases / bias_step).astype(np.int64).reshape(1, -1), bias_step, bias.shape)
     return new
+
+
+def _step(price: float, values: NDArray[Any]) -> float:
+    """Return the step that the price of a bit asks for, a float32, but no finer than integers can count."""
+    largest = float(np.abs(values).max(initial=0))
+    finest = max(2 * largest / LARGEST_INTEGER, float(np.finfo(np.float32).tiny))
+    return float(np.float32(max(math.sqrt(6 * price / math.log(2)), finest)))
 
 
 def _prepare(weight: NDArray[np.float32], bias: NDArray[np.float32] | None, found: Moments, damping: float) -> _Layer:
@@ -155,8 +166,11 @@ def _prepare(weight: NDArray[np.float32], bias: NDArray[np.float32] | None, foun
     rows = to_rows(weight).astype(np.float64).reshape(groups, -1, size - 1)
     offsets = np.zeros((*rows.shape[:2], 1)) if bias is None else bias.astype(np.float64).reshape(*rows.shape[:2], 1)
     full = np.concatenate([rows, offsets], axis=2)
-    diagonal = np.diagonal(found.own, axis1=1, axis2=2)
-    extra = np.full((groups, size), damping) * np.maximum(diagonal[:, :-1].mean(), np.finfo(np.float32).tiny)
+    squares = np.diagonal(found.own, axis1=1, axis2=2)[:, :-1]
+    means = np.zeros(1) if bias is None else found.own[:, :-1, -1]
+    # inputs that never change have no variance; a trace of their squares keeps the moments invertible
+    spread = float((squares - means**2).mean() + 1e-6 * squares.mean() + np.finfo(np.float32).tiny)
+    extra = np.full((groups, size), damping * spread)
     extra[:, -1] = 1e-9  # the constant needs no damping, but must stay invertible beside a constant input
     own = found.own + extra[:, :, None] * np.eye(size)
     shift = found.shift

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 
 import numpy as np
 from checks import targets
@@ -103,6 +104,7 @@ def harness_bytes(graph: Graph, inputs: ArrayLike | Sequence[ArrayLike]) -> int:
         built = targets.build(targets.M4, {**files, f"{PREFIX}.c": empty.encode()}, main, Path(folder))
     return built.text_bytes + built.data_bytes
 
+
 def _arrays(graph: Graph, inputs: ArrayLike | Sequence[ArrayLike]) -> list[NDArray[np.float32]]:
     many = inputs if isinstance(inputs, list | tuple) else [inputs]
     assert len(many) == len(graph.inputs)
@@ -177,83 +179,99 @@ def main_text(
         for i, size in enumerate(sizes_in)
     )
     show = "".join(f"        show(outputs[{i}], {size});\n" for i, size in enumerate(sizes_out))
-    return f"""{head}
+    return _MAIN.substitute(
+        head=head,
+        data=data,
+        n_in=max(1, len(sizes_in)),
+        n_out=max(1, len(sizes_out)),
+        arena_bytes=arena_bytes,
+        make=make,
+        prepare=prepare,
+        samples=samples,
+        load=load,
+        painted=STACK_PAINTED_BYTES,
+        call=call,
+        show=show,
+    )
+
+
+_MAIN = Template(r"""$head
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-{data}
+$data
 void mark_begin(void);
 void mark_end(void);
-__attribute__((noinline)) void mark_begin(void) {{ __asm__ volatile(""); }}
-__attribute__((noinline)) void mark_end(void) {{ __asm__ volatile(""); }}
+__attribute__((noinline)) void mark_begin(void) { __asm__ volatile(""); }
+__attribute__((noinline)) void mark_end(void) { __asm__ volatile(""); }
 
 static float *room(size_t bytes)
-{{
+{
     float *memory = malloc(bytes != 0u ? bytes : 1u);
-    if (memory == NULL) {{
+    if (memory == NULL) {
         exit(90);
-    }}
+    }
     memset(memory, 0xEE, bytes);
     return memory;
-}}
+}
 
 static void show(const float *values, uint32_t n)
-{{
+{
     uint32_t i, bits;
-    for (i = 0u; i < n; i++) {{
+    for (i = 0u; i < n; i++) {
         memcpy(&bits, values + i, sizeof bits);
-        printf("%08lx\\n", (unsigned long)bits);
-    }}
-}}
+        printf("%08lx\n", (unsigned long)bits);
+    }
+}
 
 #if defined(__arm__)
 static uint32_t stack_pointer(void)
-{{
+{
     uint32_t pointer;
     __asm__ volatile("mov %0, sp" : "=r"(pointer));
     return pointer;
-}}
+}
 #endif
 
 int main(void)
-{{
-    float *inputs[{max(1, len(sizes_in))}];
-    float *outputs[{max(1, len(sizes_out))}];
-    float *arena = room({arena_bytes});
+{
+    float *inputs[$n_in];
+    float *outputs[$n_out];
+    float *arena = room(${arena_bytes});
     uint32_t sample, stack = 0u;
-{make}{prepare}
-    printf("%08lx\\n", (unsigned long)({arena_bytes}));
-    for (sample = 0u; sample < {samples}u; sample++) {{
+$make$prepare
+    printf("%08lx\n", (unsigned long)(${arena_bytes}));
+    for (sample = 0u; sample < ${samples}u; sample++) {
         rc_status status;
-{load}
+$load
 #if defined(__arm__)
         const uint32_t top = stack_pointer();
-        volatile uint8_t *const low = (volatile uint8_t *)(uintptr_t)(top - {STACK_PAINTED_BYTES}u);
+        volatile uint8_t *const low = (volatile uint8_t *)(uintptr_t)(top - ${painted}u);
         uint32_t i;
-        for (i = 0u; i < {STACK_PAINTED_BYTES}u; i++) {{
+        for (i = 0u; i < ${painted}u; i++) {
             low[i] = 0xA5u;
-        }}
+        }
 #endif
         mark_begin();
-        status = {call};
+        status = $call;
         mark_end();
-        if (status != RC_OK) {{
+        if (status != RC_OK) {
             return (int)status;
-        }}
+        }
 #if defined(__arm__)
-        for (i = 0u; i < {STACK_PAINTED_BYTES}u && low[i] == 0xA5u; i++) {{
-        }}
-        stack = {STACK_PAINTED_BYTES}u - i > stack ? {STACK_PAINTED_BYTES}u - i : stack;
+        for (i = 0u; i < ${painted}u && low[i] == 0xA5u; i++) {
+        }
+        stack = ${painted}u - i > stack ? ${painted}u - i : stack;
 #endif
-        if (sample == 0u) {{
-            printf("%08lx\\n", (unsigned long)stack);
-        }}
-{show}    }}
+        if (sample == 0u) {
+            printf("%08lx\n", (unsigned long)stack);
+        }
+$show    }
     return 0;
-}}
-"""
+}
+""")
 
 
 def _blob_flavour(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from refcompress import Graph, Node, TensorSpec, encodings, ops
 from refcompress.encodings import Bits, Codebook, Csr, Dense, Encoding, Float32, Huffman, Joint, Linear, csr, huffman
-from refcompress.encodings.rows import matrix_shape, to_rows
+from refcompress.encodings.rows import matrix_shape
 
 
 @dataclass(frozen=True)
@@ -184,13 +183,3 @@ def samples(rng: np.random.Generator, graph: Graph, count: int = 2) -> list[NDAr
         x[rng.random(x.shape) < 0.1] = -0.0
         found.append(x)
     return found
-
-
-def dense_matrix(encoding: Encoding) -> NDArray[np.float32]:
-    """Rows of a weight."""
-    return to_rows(encodings.decode(encoding))
-
-
-def element_count(shape: tuple[int, ...]) -> int:
-    """Elements of an activation."""
-    return math.prod(shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tracemalloc
 from pathlib import Path
@@ -116,6 +117,9 @@ def test_equal_zero_points_are_stored_once() -> None:
     assert sizes[1] - sizes[0] == 4
 
 
+@pytest.mark.skipif(
+    os.environ.get("NUMBA_DISABLE_JIT", "0") != "0", reason="millions of symbols take plain Python minutes"
+)
 @pytest.mark.parametrize(
     ("what", "data"),
     [

@@ -114,7 +114,7 @@ def _main_of_streams(streams: list[Bits | Huffman], max_table_bits: int) -> str:
     data = Data(Namer("net", []), max_table_bits)
     calls = []
     for i, stream in enumerate(streams):
-        fields = data._symbols("s", f"stream {i}", stream)  # noqa: SLF001
+        fields = data._symbols("s", f"stream {i}", stream)
         body = ", ".join(f".{key.removeprefix('s.')} = {value}" for key, value in fields.items())
         data.text.append(f"static const rc_symbols symbols_{i} = {{{body}}};\n")
         coded = int(isinstance(stream, Huffman))

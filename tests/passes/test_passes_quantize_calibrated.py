@@ -63,7 +63,8 @@ def test_without_a_price_for_bits_it_is_optimal_brain_quantization() -> None:
     layer = quantize_calibrated._prepare(weight, bias, found, 0.01)
     pivots = np.diagonal(layer.upper, axis1=1, axis2=2)[:, :7]
     integers, _ = quantize_calibrated._round(layer, pivots, 0.25, 0.0)
-    damped = own + np.diag([0.01 * np.diag(own)[:7].mean()] * 7 + [1e-9])
+    variances = np.diag(own)[:7] - own[7, :7] ** 2
+    damped = own + np.diag([0.01 * variances.mean()] * 7 + [1e-9])
     order = layer.order[0].tolist()
     for unit in range(5):
         expected = brain_quantize_row(np.append(weight[:, unit], bias[unit]), damped, order, 0.25)
@@ -79,9 +80,7 @@ def test_it_diverges_less_than_plain_rounding_at_the_same_steps() -> None:
     for name in ("w1", "w2"):
         step = small.params[name].values.scales[0]
         rounded[name] = encode(np.round(decode(graph.params[name]) / step) * step)
-    reference, ours, plain = (
-        run(each, test)[0] for each in (graph, small, graph.with_params(rounded))
-    )
+    reference, ours, plain = (run(each, test)[0] for each in (graph, small, graph.with_params(rounded)))
     divergence = [calibration.divergence(reference, each, distribution=True) for each in (ours, plain)]
     assert divergence[0] < 0.5 * divergence[1]
 
