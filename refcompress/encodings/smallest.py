@@ -101,9 +101,7 @@ def smallest(encoding: Encoding, *, limit_bits: int = huffman.DEFAULT_LIMIT_BITS
     return best
 
 
-def _contents(
-    encoding: Encoding, decoded: NDArray[np.float32], where: NDArray[np.int64]
-) -> Iterator[_Content]:
+def _contents(encoding: Encoding, decoded: NDArray[np.float32], where: NDArray[np.int64]) -> Iterator[_Content]:
     yield _Content(encoding.shape, decoded, 0, None)
     if isinstance(encoding.values, Linear):
         yield _linear_content(encoding, encoding.values)
@@ -114,9 +112,7 @@ def _contents(
         yield _codebook_content(encoding.shape, decoded, distinct[1:])
 
 
-def _codebook_content(
-    shape: tuple[int, ...], decoded: NDArray[np.float32], distinct: NDArray[np.uint32]
-) -> _Content:
+def _codebook_content(shape: tuple[int, ...], decoded: NDArray[np.float32], distinct: NDArray[np.uint32]) -> _Content:
     """Use the distinct bit patterns as centroids, in increasing order of value, with or without +0.0."""
     order = np.argsort(distinct.view(np.float32), kind="stable")
     label_of = np.empty(distinct.size, np.uint16)

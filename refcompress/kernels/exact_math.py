@@ -276,9 +276,7 @@ def average_pool32(
     return total
 
 
-def _pooled_size(
-    x: Float32, kernel: tuple[int, int], strides: tuple[int, int], pads: Pads
-) -> tuple[int, int]:
+def _pooled_size(x: Float32, kernel: tuple[int, int], strides: tuple[int, int], pads: Pads) -> tuple[int, int]:
     height = (x.shape[1] + pads[0] + pads[2] - kernel[0]) // strides[0] + 1
     width = (x.shape[2] + pads[1] + pads[3] - kernel[1]) // strides[1] + 1
     return height, width

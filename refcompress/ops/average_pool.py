@@ -46,9 +46,7 @@ class AveragePool:
         check_window(self.kernel_shape, self.strides, self.pads)
 
 
-def infer_shape(
-    attrs: AveragePool, input_shapes: Sequence[Shape], _param_shapes: Mapping[str, Shape]
-) -> Shape:
+def infer_shape(attrs: AveragePool, input_shapes: Sequence[Shape], _param_shapes: Mapping[str, Shape]) -> Shape:
     """Return (output height, output width, channels)."""
     return pooled_shape(input_shapes, attrs.kernel_shape, attrs.strides, attrs.pads)
 
@@ -87,9 +85,7 @@ def error_bound(
     gamma: Callable[[int], float],
 ) -> Array:
     """Bound by :func:`refcompress.ops.pooling.mean_bound`."""
-    return mean_bound(
-        lambda x: forward(attrs, [x], params), inputs[0], errors[0], math.prod(attrs.kernel_shape), gamma
-    )
+    return mean_bound(lambda x: forward(attrs, [x], params), inputs[0], errors[0], math.prod(attrs.kernel_shape), gamma)
 
 
 def _sums(attrs: AveragePool, x: Array) -> Array:

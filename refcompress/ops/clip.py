@@ -43,9 +43,7 @@ class Clip:
             with np.errstate(over="ignore"):
                 object.__setattr__(self, name, float(np.float32(getattr(self, name))))
         if not (math.isfinite(self.min) and math.isfinite(self.max) and self.min <= self.max):
-            raise ModelError(
-                f"min {self.min} and max {self.max}; give two finite float32 numbers, min <= max"
-            )
+            raise ModelError(f"min {self.min} and max {self.max}; give two finite float32 numbers, min <= max")
 
 
 def forward(attrs: Clip, inputs: Sequence[Array], _params: Params) -> Array:

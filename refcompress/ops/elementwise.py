@@ -59,8 +59,6 @@ def identity(_attrs: Any, inputs: Sequence[Array], _params: Params) -> Array:
     return inputs[0]
 
 
-def identity_exact(
-    _attrs: Any, inputs: Sequence[NDArray[np.float32]], _params: Params
-) -> NDArray[np.float32]:
+def identity_exact(_attrs: Any, inputs: Sequence[NDArray[np.float32]], _params: Params) -> NDArray[np.float32]:
     """Return the only input."""
     return inputs[0]

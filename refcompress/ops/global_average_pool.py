@@ -29,9 +29,7 @@ class GlobalAveragePool:
     keepdims: bool = False
 
 
-def infer_shape(
-    attrs: GlobalAveragePool, input_shapes: Sequence[Shape], _param_shapes: Mapping[str, Shape]
-) -> Shape:
+def infer_shape(attrs: GlobalAveragePool, input_shapes: Sequence[Shape], _param_shapes: Mapping[str, Shape]) -> Shape:
     """Return (channels,) or (1, 1, channels)."""
     return globally_pooled_shape(input_shapes, keepdims=attrs.keepdims)
 
@@ -49,9 +47,7 @@ def forward(attrs: GlobalAveragePool, inputs: Sequence[Array], _params: Params) 
     return result
 
 
-def exact(
-    attrs: GlobalAveragePool, inputs: Sequence[NDArray[np.float32]], _params: Params
-) -> NDArray[np.float32]:
+def exact(attrs: GlobalAveragePool, inputs: Sequence[NDArray[np.float32]], _params: Params) -> NDArray[np.float32]:
     """Return the sum over height, then width, divided by float32(height * width)."""
     height, width = inputs[0].shape[1:3]
     mean = average_pool32(inputs[0], (height, width), (1, 1), (0, 0, 0, 0), count_include_pad=True)

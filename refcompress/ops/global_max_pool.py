@@ -28,9 +28,7 @@ class GlobalMaxPool:
     keepdims: bool = False
 
 
-def infer_shape(
-    attrs: GlobalMaxPool, input_shapes: Sequence[Shape], _param_shapes: Mapping[str, Shape]
-) -> Shape:
+def infer_shape(attrs: GlobalMaxPool, input_shapes: Sequence[Shape], _param_shapes: Mapping[str, Shape]) -> Shape:
     """Return (channels,) or (1, 1, channels)."""
     return globally_pooled_shape(input_shapes, keepdims=attrs.keepdims)
 
@@ -47,9 +45,7 @@ def forward(attrs: GlobalMaxPool, inputs: Sequence[Array], _params: Params) -> A
     return _pooled(attrs, inputs[0])
 
 
-def exact(
-    attrs: GlobalMaxPool, inputs: Sequence[NDArray[np.float32]], _params: Params
-) -> NDArray[np.float32]:
+def exact(attrs: GlobalMaxPool, inputs: Sequence[NDArray[np.float32]], _params: Params) -> NDArray[np.float32]:
     """Return the first element, then ``m = x > m ? x : m`` over height, then width."""
     height, width = inputs[0].shape[1:3]
     most = max_pool32(inputs[0], (height, width), (1, 1), (0, 0, 0, 0))

@@ -39,9 +39,7 @@ class Pad:
 def infer_shape(attrs: Pad, input_shapes: Sequence[Shape], _param_shapes: Mapping[str, Shape]) -> Shape:
     """Return (height, width, channels) with the padding added."""
     if len(input_shapes[0]) != 3:
-        raise ModelError(
-            f"an input of shape {input_shapes[0]}; it must have the three axes (height, width, channels)"
-        )
+        raise ModelError(f"an input of shape {input_shapes[0]}; it must have the three axes (height, width, channels)")
     top, left, bottom, right = attrs.pads
     height, width, channels = input_shapes[0]
     return top + height + bottom, left + width + right, channels

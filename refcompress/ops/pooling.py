@@ -28,9 +28,7 @@ def check_window(kernel: Pair, strides: Pair, pads: Pads) -> None:
     check_pair(strides, "strides")
     check_pads(pads)
     if max(pads[0], pads[2]) >= kernel[0] or max(pads[1], pads[3]) >= kernel[1]:
-        raise ModelError(
-            f"pads {pads} of a pool of {kernel}; each must be less than the kernel: put a Pad before it"
-        )
+        raise ModelError(f"pads {pads} of a pool of {kernel}; each must be less than the kernel: put a Pad before it")
 
 
 def pooled_shape(input_shapes: Sequence[Shape], kernel: Pair, strides: Pair, pads: Pads) -> Shape:
@@ -41,9 +39,7 @@ def pooled_shape(input_shapes: Sequence[Shape], kernel: Pair, strides: Pair, pad
 def globally_pooled_shape(input_shapes: Sequence[Shape], *, keepdims: bool) -> Shape:
     """Return the shape of what a global pool makes: (channels,), or (1, 1, channels) with ``keepdims``."""
     if len(input_shapes[0]) != 3:
-        raise ModelError(
-            f"an input of shape {input_shapes[0]}; it must have the three axes (height, width, channels)"
-        )
+        raise ModelError(f"an input of shape {input_shapes[0]}; it must have the three axes (height, width, channels)")
     channels = input_shapes[0][-1]
     return (1, 1, channels) if keepdims else (channels,)
 
@@ -56,9 +52,7 @@ def taps(padded: Array, kernel: Pair, strides: Pair) -> Iterator[Array]:
             yield view[:, :, :, i, j]
 
 
-def mean_bound(
-    mean: Callable[[Array], Array], x: Array, errors: Array, n: int, gamma: Callable[[int], float]
-) -> Array:
+def mean_bound(mean: Callable[[Array], Array], x: Array, errors: Array, n: int, gamma: Callable[[int], float]) -> Array:
     """Bound the error of means of n elements: n - 1 sums in any order, and the quotient.
 
     One rounding more is granted for a product with the rounded reciprocal of n.

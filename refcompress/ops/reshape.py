@@ -34,18 +34,14 @@ class Reshape:
 
     def __post_init__(self) -> None:
         if any(size < 1 for size in self.shape):
-            raise ModelError(
-                f"shape {self.shape}; every size must be at least 1: replace -1 by what it stands for"
-            )
+            raise ModelError(f"shape {self.shape}; every size must be at least 1: replace -1 by what it stands for")
 
 
 def infer_shape(attrs: Reshape, input_shapes: Sequence[Shape], _param_shapes: Mapping[str, Shape]) -> Shape:
     """Return the new shape, which must have as many elements."""
     have, want = math.prod(input_shapes[0]), math.prod(attrs.shape)
     if have != want:
-        raise ModelError(
-            f"{input_shapes[0]} has {have} elements and {attrs.shape} {want}; they must be as many"
-        )
+        raise ModelError(f"{input_shapes[0]} has {have} elements and {attrs.shape} {want}; they must be as many")
     return attrs.shape
 
 

@@ -176,6 +176,7 @@ def choose(name: str, data: Path, rates: list[float]) -> None:
     inputs = network.inputs(data)
     graph = refcompress.load(data / "h5" / network.checkpoint)
     steps = compressed_recipe(network).steps
+    print(f"{name} as it is: {quality(network, graph, graph, inputs.validation, inputs.validation_labels)}", flush=True)
     for rate in rates:
         tried = tuple(
             replace(step, options={**step.options, "rate": rate}) if "rate" in step.options else step for step in steps

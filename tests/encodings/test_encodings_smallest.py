@@ -20,7 +20,11 @@ def bits_of(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array, np.float32).view(np.uint32)
 
 
-@given(arrays(np.float32, array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6), elements=st.sampled_from(ODD_VALUES)))
+@given(
+    arrays(
+        np.float32, array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6), elements=st.sampled_from(ODD_VALUES)
+    )
+)
 def test_every_bit_of_the_values_survives(array: np.ndarray) -> None:
     found = encodings.smallest(encodings.encode(array))
     assert np.array_equal(bits_of(encodings.decode(found)), bits_of(array))
