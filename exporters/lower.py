@@ -89,6 +89,7 @@ def lower(graph: Graph) -> Program:
         graph.outputs,
         elements,
         tuple(steps),
+        shapes,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from refcompress.encodings import Csr, Encoding, Float32, Huffman, Joint, Linear
 from refcompress.encodings.values import stream_of
+from refcompress.graph import Shape
 
 CSR, CODEBOOK, LINEAR, HUFFMAN_VALUES, HUFFMAN_GAPS, JOINT = 0x01, 0x02, 0x04, 0x10, 0x20, 0x40
 
@@ -86,6 +87,8 @@ class Program:
         Elements of each activation.
     steps
         Calls in order; each activation is made once.
+    shapes
+        Shapes of the activations that the network names, for the comments of what is generated.
 
     """
 
@@ -94,6 +97,7 @@ class Program:
     output_names: tuple[str, ...]
     elements: Mapping[str, int]
     steps: tuple[Step, ...]
+    shapes: Mapping[str, Shape] = field(default_factory=dict)
 
 
 def form_of(encoding: Encoding) -> int:

@@ -68,10 +68,13 @@ def compress(
     phases = len(recipe.steps) + 1
     notes: list[str] = []
     changed, alternatives = graph, dict(graph.params)
+    deviations: dict[str, float] = {}
     for number, step in enumerate(recipe.steps):
         advance(step.name, number / phases)
         before, where = changed, f"{recipe.source}, pass {number + 1} ({step.name})"
-        changed = _run_step(step, changed, graph, inputs, where)
+        if step.name.startswith("prune."):  # a weight's deviation counts from before its first pruning
+            deviations = {**prune.standard_deviations(changed), **deviations}
+        changed = _run_step(step, changed, deviations, inputs, where)
         if not OPTIONS[step.name].reversible:
             fresh = {name: each for name, each in changed.params.items() if before.params.get(name) is not each}
             alternatives.update(fresh)
@@ -80,14 +83,16 @@ def compress(
     return changed, measure(changed, dense_bytes=parameter_bytes(graph), notes=(*notes, *kept))
 
 
-def _run_step(step: Step, graph: Graph, original: Graph, inputs: Mapping[str, Any] | None, where: str) -> Graph:
+def _run_step(
+    step: Step, graph: Graph, deviations: Mapping[str, float], inputs: Mapping[str, Any] | None, where: str
+) -> Graph:
     options = dict(step.options)
     if OPTIONS[step.name].needs_inputs:
         if inputs is None:
-            raise OptionError(f"{where} needs calibration samples; give some inputs of the network")
+            raise OptionError(f"{where} needs calibration samples; give some inputs of the network (inputs, or --calibration)")
         options["inputs"] = inputs
     if options.get("std") == "cached":
-        options["std"] = prune.standard_deviations(original)
+        options["std"] = deviations
     if step.layers:
         options["layers"] = step.layers
     try:

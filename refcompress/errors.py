@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class RefcompressError(Exception):
     """Base of all errors raised on purpose; the command line prints them in one line and exits with 1."""
@@ -44,3 +46,18 @@ class FormatError(RefcompressError):
 
 class MissingToolError(RefcompressError):
     """An optional library or an external program is needed and absent; the message says how to get it."""
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return what an error says where a name was perhaps mistyped: the closest known one, or nothing.
+
+    Examples
+    --------
+    >>> did_you_mean("sparsty", ["bits", "sparsity"])
+    " (did you mean 'sparsity'?)"
+
+    """
+    import difflib
+
+    close = difflib.get_close_matches(str(name), list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -44,7 +44,7 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> Path:
     b'bytes'
 
     """
-    target = _replaceable(Path(path))
+    target = replaceable(Path(path))
     part = _write_part(target, data)
     try:
         part.replace(target)
@@ -87,7 +87,7 @@ def write_files(directory: str | os.PathLike[str], files: Mapping[str, bytes]) -
 
     """
     paths = [Path(directory) / _inside(name) for name in files]
-    targets = [_replaceable(path) for path in paths]
+    targets = [replaceable(path) for path in paths]
     parts: list[Path] = []
     try:
         for target, data in zip(targets, files.values(), strict=True):
@@ -116,7 +116,15 @@ def _inside(name: str) -> PurePosixPath:
     return relative
 
 
-def _replaceable(path: Path) -> Path:
+def replaceable(path: Path) -> Path:
+    """Return the file that a path names, links followed, if it can be written or replaced.
+
+    Raises
+    ------
+    OptionError
+        It is a directory, a device or a pipe.
+
+    """
     target = path.resolve()
     if target.exists() and not target.is_file():
         raise OptionError(f"{path} is no regular file and cannot be replaced; give the name of a file")

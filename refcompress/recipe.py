@@ -18,7 +18,6 @@ A recipe lists passes in the order in which they run, each with its options and 
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -26,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from refcompress.errors import OptionError
+from refcompress.errors import OptionError, did_you_mean
 from refcompress.kernels.kmeans import Init
 from refcompress.passes import LayerRule, prune, quantize, share_weights
 
@@ -67,7 +66,7 @@ OPTIONS: Mapping[str, Options] = {
     "factorize.svd": Options(optional={"rank": _WHOLE, "fraction": _NUMBER, "energy": _NUMBER}, reversible=False),
     "fold_batch_norm": Options(reversible=False),
     "prune.magnitude": Options({"sparsity": _NUMBER}, {"scope": get_args(prune.Scope), "ties": get_args(prune.Ties)}),
-    # "cached": those of the network that the recipe begins with
+    # "cached": those that each weight has before the first pruning pass of the recipe
     "prune.threshold": Options({"q": _NUMBER}, {"std": ("all", "surviving", "cached"), "inclusive": _FLAG}),
     "quantize.linear": Options(
         {"bits": _WHOLE},
@@ -276,7 +275,7 @@ def _check_options(options: Mapping[str, Any], known: Mapping[str, Kind], where:
         if isinstance(kind, str) and not _is_kind(value, kind):
             raise OptionError(f"{where}: {name} = {value!r}; it must be {kind}")
         if isinstance(kind, tuple) and value not in kind:
-            close = _suggest(value, kind)
+            close = did_you_mean(value, kind)
             raise OptionError(f"{where}: {name} = {value!r}; allowed are {', '.join(kind)}{close}")
 
 
@@ -292,9 +291,4 @@ def _refuse_unknown(names: Iterable[str], known: Iterable[str], where: str, what
     for name in names:
         if name not in known:
             listed = f"known are {', '.join(known)}" if known else "there are none"
-            raise OptionError(f"{where}: unknown {what} {name!r}{_suggest(name, known)}; {listed}")
-
-
-def _suggest(name: Any, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(name), list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+            raise OptionError(f"{where}: unknown {what} {name!r}{did_you_mean(name, known)}; {listed}")

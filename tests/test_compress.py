@@ -97,7 +97,7 @@ def test_a_rule_that_matches_nothing_is_an_error() -> None:
         compress(classifier(), recipe.parse(text))
 
 
-def test_cached_deviations_are_those_of_the_first_network() -> None:
+def test_cached_deviations_are_those_before_the_first_pruning() -> None:
     weight = np.random.default_rng(3).normal(size=(40, 40)).astype(np.float32)
     steps = (
         '[[pass]]\nname = "prune.magnitude"\nsparsity = 0.5\n[[pass]]\nname = "prune.threshold"\nq = 1\nstd = "cached"'
@@ -105,6 +105,17 @@ def test_cached_deviations_are_those_of_the_first_network() -> None:
     small, _ = compress(_gemm(weight), recipe.parse(steps))
     kept = np.abs(weight) >= np.std(weight.astype(np.float64))
     assert np.array_equal(decode(small.params["w"]) != 0, kept)
+
+
+def test_cached_deviations_of_factors_are_those_of_the_factors() -> None:
+    weight = np.random.default_rng(3).normal(size=(40, 40)).astype(np.float32)
+    factorize = '[[pass]]\nname = "factorize.svd"\nrank = 4\n'
+    prune = '[[pass]]\nname = "prune.threshold"\nq = 0.5\nstd = {}\n'
+    cached, _ = compress(_gemm(weight), recipe.parse(factorize + prune.format('"cached"')))
+    every, _ = compress(_gemm(weight), recipe.parse(factorize + prune.format('"all"')))
+    assert len(cached.params) == 2
+    for name, encoding in every.params.items():
+        assert np.array_equal(decode(cached.params[name]), decode(encoding))
 
 
 def test_progress_goes_from_nothing_to_everything() -> None:

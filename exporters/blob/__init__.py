@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from exporters import memory_plan, runtime
 from exporters.blob.image import build
-from exporters.c.identifiers import check_prefix, comment
+from exporters.c.identifiers import check_prefix
 from exporters.decode_tables import DEFAULT_MAX_TABLE_BITS
+from exporters.header import buffer_notes, buffer_sizes
 from exporters.lower import lower
 from exporters.program import Program
 from refcompress.graph import Graph
@@ -55,19 +56,12 @@ def export(graph: Graph, *, prefix: str, max_table_bits: int = DEFAULT_MAX_TABLE
 
 def _header(prefix: str, program: Program, arena_bytes: int, image_bytes: int) -> str:
     upper = prefix.upper()
-    buffers = [
-        *((f"INPUT_{i}", name, name) for i, name in enumerate(program.inputs)),
-        *(
-            (f"OUTPUT_{i}", made, name)
-            for i, (made, name) in enumerate(zip(program.outputs, program.output_names, strict=True))
-        ),
-    ]
-    notes = "".join(f" *   {kind.lower():10} {comment(name)}\n" for kind, _, name in buffers)
-    sizes = "".join(f"#define {upper}_{kind}_SIZE {program.elements[made]}\n" for kind, made, _ in buffers)
+    inputs = [f"input_{i}" for i in range(len(program.inputs))]
+    outputs = [f"output_{i}" for i in range(len(program.outputs))]
     return f"""/* {prefix}.h - sizes of {prefix}.bin, a network exported by refcompress; do not edit, export it again.
  *
  * Inputs and outputs, channels last:
-{notes} */
+{buffer_notes(program, inputs, outputs)} */
 #ifndef {upper}_H
 #define {upper}_H
 
@@ -80,6 +74,6 @@ def _header(prefix: str, program: Program, arena_bytes: int, image_bytes: int) -
 /* Elements (float) of each buffer. */
 #define {upper}_INPUT_COUNT {len(program.inputs)}
 #define {upper}_OUTPUT_COUNT {len(program.outputs)}
-{sizes}
+{buffer_sizes(prefix, program, inputs, outputs)}
 #endif
 """

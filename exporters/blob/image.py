@@ -15,6 +15,7 @@ from exporters.program import HUFFMAN_GAPS, HUFFMAN_VALUES, Program, Step, Tenso
 from refcompress import encodings
 from refcompress.encodings import Csr, Dense, Float32, Huffman
 from refcompress.encodings.huffman import pack_lengths
+from refcompress.encodings.packed import stored_zero_points
 from refcompress.encodings.values import Codebook, stream_of
 
 MAGIC = b"RCIM"
@@ -98,7 +99,7 @@ def stream_start(encoding: encodings.Encoding) -> int:
     elif isinstance(values, Codebook):
         total += 4 + 4 * len(values.centroids)
     else:
-        total += 4 + 6 * len(values.scales)
+        total += 4 + 4 * len(values.scales) + 2 * len(stored_zero_points(values))
     streams = [encoding.gaps if isinstance(encoding, Csr) else None, stream]
     return total + sum(len(pack_lengths(s.lengths)) for s in streams if isinstance(s, Huffman))
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from exporters import memory_plan, runtime
 from exporters.c.calls import Buffers, calls, kernel_of
-from exporters.c.identifiers import Namer, check_prefix, comment
+from exporters.c.identifiers import Namer, check_prefix
 from exporters.c.tensors import Data
 from exporters.decode_tables import DEFAULT_MAX_TABLE_BITS
+from exporters.header import buffer_notes, buffer_sizes
 from exporters.lower import lower
 from exporters.memory_plan import MemoryPlan
 from exporters.program import Program
@@ -77,7 +78,7 @@ def _headers(files: dict[str, bytes], statements: Sequence[str]) -> str:
     declaring = ("rc_activation.h", "rc_conv.h", "rc_gemm.h", "rc_merge.h", "rc_pool.h")
     wanted = [name for name in declaring if name in files]
     lines = [f'#include "{name}"\n' for name in sorted(wanted)]
-    if any("memcpy" in statement for statement in statements):
+    if any(statement.startswith("(void)memcpy") for statement in statements):
         lines.append("\n#include <string.h>\n")
     return "".join(lines)
 
@@ -91,25 +92,20 @@ def _signature(prefix: str, program_inputs: Sequence[str], program_outputs: Sequ
 def _header(prefix: str, program: Program, plan: MemoryPlan, data_bytes: int) -> str:
     upper = prefix.upper()
     inputs, outputs = _parameters("input", program.inputs), _parameters("output", program.outputs)
-    notes = [f" *   {c:10} {comment(n)}" for c, n in zip(inputs, program.inputs, strict=True)]
-    notes += [f" *   {c:10} {comment(n)}" for c, n in zip(outputs, program.output_names, strict=True)]
-    sizes = zip([*inputs, *outputs], [*program.inputs, *program.outputs], strict=True)
-    macros = [f"#define {upper}_{c.upper()}_SIZE {program.elements[n]}\n" for c, n in sizes]
     return f"""/* {prefix}.h - a network exported by refcompress; do not edit, export it again.
  *
  * RAM: an arena of {plan.arena_bytes} bytes, and the buffers of inputs and outputs.
  * Flash: {data_bytes} bytes of tables in {prefix}.c, and code.
  *
  * Inputs and outputs, channels last:
-{chr(10).join(notes)}
- */
+{buffer_notes(program, inputs, outputs)} */
 #ifndef {upper}_H
 #define {upper}_H
 
 #include "rc.h"
 
 /* Elements (float) of each buffer. */
-{"".join(macros)}
+{buffer_sizes(prefix, program, inputs, outputs)}
 /* Bytes of the arena, which must be aligned to 4 bytes; it may be used for other things between two runs. */
 #define {upper}_ARENA_BYTES {plan.arena_bytes}
 

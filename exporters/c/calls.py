@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from exporters.c.identifiers import comment
 from exporters.c.literals import float_literal
 from exporters.c.tensors import Data
+from exporters.header import described
 from exporters.memory_plan import MemoryPlan, Place
 from exporters.program import Program, Step, form_name, form_of
 
@@ -38,7 +39,7 @@ def kernel_of(step: Step) -> str:
 
 
 def calls(program: Program, plan: MemoryPlan, buffers: Buffers, data: Data) -> list[str]:
-    """Return the statements of the run function; descriptors go to the data.
+    """Return the statements of the run function, each layer's below a comment; descriptors go to the data.
 
     Examples
     --------
@@ -46,12 +47,13 @@ def calls(program: Program, plan: MemoryPlan, buffers: Buffers, data: Data) -> l
     >>> from exporters.memory_plan import plan
     >>> program = Program(("x",), ("y",), ("y",), {"x": 3, "y": 3}, (Step("relu", "r", ("x",), "y", {"n": 3}),))
     >>> calls(program, plan(program), Buffers(("input",), ("output",)), Data(Namer("net", []), 10))
-    ['rc_relu(input, output, 3u);']
+    ['/* r */', 'rc_relu(input, output, 3u);']
 
     """
     statements = []
     for step in program.steps:
         inputs = [plan.places[name] for name in step.inputs]
+        statements.append(f"/* {described(step.name, program.shapes.get(step.output))} */")
         statements += _CALLS[step.kernel](step, inputs, plan.places[step.output], buffers, data)
     for source, index in plan.copies:
         size = program.elements[program.outputs[index]]

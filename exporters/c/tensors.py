@@ -13,7 +13,7 @@ from exporters.c.identifiers import Namer, comment
 from exporters.c.literals import table
 from exporters.program import Tensor, form_name, form_of
 from refcompress.encodings import Bits, Csr, Encoding, Float32, Huffman, IntStream, Joint, Linear
-from refcompress.encodings.packed import pack_stream
+from refcompress.encodings.packed import has_one_zero_point, pack_stream, stored_zero_points
 from refcompress.encodings.values import stream_of
 
 STREAM_SLACK_BYTES = 4  # a reader may load that many bytes past the end (rc_stream.h)
@@ -80,7 +80,7 @@ class Data:
         values, stream = encoding.values, stream_of(encoding.values)
         fields = {"values": self._values(label, encoding)}
         if isinstance(values, Linear):
-            zero_points = values.zero_points.astype(np.uint16)
+            zero_points = stored_zero_points(values).astype(np.uint16)
             fields["zero_points"] = self._table("uint16_t", f"{label} zero points", zero_points)
         if isinstance(encoding, Csr):
             fields |= self._symbols("gaps", label, encoding.gaps)
@@ -94,7 +94,8 @@ class Data:
             escape = (1 << encoding.gap_bits) - 1 if encoding.long_gap == "escape" else NO_ESCAPE
         fields["n_entries"] = f"{count}u"
         fields["escape"] = f"{escape}u"
-        fields["scale_per_row"] = f"{int(isinstance(values, Linear) and len(values.scales) > 1)}u"
+        if isinstance(values, Linear) and len(values.scales) > 1:
+            fields["per_row"] = "RC_PER_ROW_SCALE" if has_one_zero_point(values) else "RC_PER_ROW_SCALE_AND_ZERO_POINT"
         return fields
 
     def _values(self, label: str, encoding: Encoding) -> str:

@@ -79,18 +79,22 @@ static int check_codebook(tensor *now)
 
 static int check_linear(tensor *now, uint32_t rows)
 {
-    uint32_t count, i;
+    uint32_t count, n_points, i;
     const uint8_t *const table = now->bytes + now->at;
 
     if (!take(now, 4u)) {
         return 0;
     }
-    count = rc_load32(table);
+    n_points = rc_load32(table);
+    count = n_points & ~RC_ONE_ZERO_POINT;
+    if (n_points != count) {
+        n_points = 1u;
+    }
     now->limit = 1u << now->value_bits;
-    if ((count != 1u && count != rows) || !take(now, 6u * (uint64_t)count)) {
+    if ((count != 1u && count != rows) || !take(now, 4u * (uint64_t)count + 2u * (uint64_t)n_points)) {
         return 0;
     }
-    for (i = 0u; i < count; i++) {
+    for (i = 0u; i < n_points; i++) {
         if (rc_load16(table + 4u + 4u * (size_t)count + 2u * (size_t)i) >= now->limit) {
             return 0;
         }

@@ -61,7 +61,6 @@ void rc_step_weights(const uint8_t *image, const uint32_t *step, uint32_t n_elem
     const uint8_t *values = tensor + RC_TENSOR_HEADER;
     const uint8_t *stream = image + step[RC_RECORD_STREAM];
     const uint32_t form = tensor[0];
-    uint32_t n_scales;
 
     weights->n_entries = n_elements;
     weights->gap_bits = tensor[2];
@@ -69,7 +68,7 @@ void rc_step_weights(const uint8_t *image, const uint32_t *step, uint32_t n_elem
     if ((form & RC_TENSOR_ESCAPE) != 0u) {
         weights->escape = (uint16_t)((1u << tensor[2]) - 1u);
     }
-    weights->scale_per_row = 0u;
+    weights->per_row = RC_PER_ROW_NOTHING;
     weights->zero_points = NULL;
     if ((form & RC_CSR) != 0u) {
         const uint32_t width = tensor[2] + ((form & RC_JOINT) != 0u ? (uint32_t)tensor[1] : 0u);
@@ -79,8 +78,10 @@ void rc_step_weights(const uint8_t *image, const uint32_t *step, uint32_t n_elem
         values += 8;
     }
     if ((form & RC_LINEAR) != 0u) {
-        n_scales = rc_load32(values);
-        weights->scale_per_row = n_scales > 1u ? 1u : 0u;
+        const uint32_t word = rc_load32(values), n_scales = word & ~RC_ONE_ZERO_POINT;
+        if (n_scales > 1u) {
+            weights->per_row = word == n_scales ? RC_PER_ROW_SCALE_AND_ZERO_POINT : RC_PER_ROW_SCALE;
+        }
         weights->zero_points = (const uint16_t *)(const void *)(values + 4u + 4u * (size_t)n_scales);
         values += 4;
     } else if ((form & (RC_CODEBOOK | RC_CSR)) != 0u) {

@@ -39,14 +39,18 @@
 
 typedef struct rc_weights {
     const float *values;         /* the values, the centroids, or the scales */
-    const uint16_t *zero_points; /* linear: as many as scales */
+    const uint16_t *zero_points; /* linear: one, or as many as scales */
     rc_symbols gaps;             /* sparse: gaps, or joint symbols (gap | integer << gap_bits) */
     rc_symbols integers;         /* labels or integers that have a stream of their own */
     uint32_t n_entries;          /* symbols of the gap stream; dense: elements */
     uint16_t escape;             /* gap symbol that carries no value; RC_NO_ESCAPE: none */
     uint8_t gap_bits;
-    uint8_t scale_per_row; /* linear: 1 if each row has its scale and zero point */
+    uint8_t per_row; /* linear: what each row has of its own */
 } rc_weights;
+
+#define RC_PER_ROW_NOTHING 0u
+#define RC_PER_ROW_SCALE 1u
+#define RC_PER_ROW_SCALE_AND_ZERO_POINT 2u
 
 #define RC_NO_ESCAPE 0xFFFFu
 
@@ -64,9 +68,11 @@ typedef struct rc_cursor {
 /* Enter a row: scale and zero point may differ by row. */
 RC_INLINE void rc_cursor_row(rc_cursor *cursor, const rc_weights *weights, uint32_t row, uint32_t form)
 {
-    if ((form & RC_LINEAR) != 0u && weights->scale_per_row != 0u) {
+    if ((form & RC_LINEAR) != 0u && weights->per_row != RC_PER_ROW_NOTHING) {
         cursor->scale = weights->values[row];
-        cursor->zero_point = (int32_t)weights->zero_points[row];
+        if (weights->per_row == RC_PER_ROW_SCALE_AND_ZERO_POINT) {
+            cursor->zero_point = (int32_t)weights->zero_points[row];
+        }
     }
 }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from refcompress.cli.arrays import numbered, pick, read_arrays
 from refcompress.cli.console import Advance, print_json, print_line, print_table, progress
-from refcompress.cli.paths import refuse_overwriting
+from refcompress.cli.paths import check_output
 from refcompress.cli.text import show_bytes, show_percent, show_shape
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from refcompress.formats import rcz
 
     recipe = _recipe(args)
-    refuse_overwriting(args.output, args.model, args.recipe, args.data, args.calibration)
+    check_output(args.output, args.model, args.recipe, args.data, args.calibration)
     graph = formats.load(args.model)
     samples = None
     if args.calibration is not None:

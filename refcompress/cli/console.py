@@ -87,7 +87,13 @@ def print_table(
 def _console(stream: IO[str]) -> Console:
     from rich.console import Console
 
-    console = Console(file=stream, markup=False, highlight=False)
+    class OurConsole(Console):
+        """A console that leaves a closed pipe to the command line's `main`, as versions of Rich before 13.8 do."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    console = OurConsole(file=stream, markup=False, highlight=False)
     if not console.is_terminal:
         console.width = _ENDLESS_COLUMNS
     return console

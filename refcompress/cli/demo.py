@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
     start = time.monotonic()
     checkpoint, splits = _material()
     graph = formats.load(checkpoint)
-    print_line(f"imported {checkpoint}")
+    print_line(f"imported {_shown(checkpoint)}")
     choice = _choose(graph, splits.validation)
     before, after = (accuracy(each, splits.test.x, splits.test.y) for each in (graph, choice.graph))
     sources = {**find_exporter("c")(choice.graph, prefix=PREFIX), "demo_main.c": _MAIN.encode()}
@@ -151,6 +151,11 @@ def _material() -> tuple[Path, Any]:
             f"the demo's network is not installed ({error}); install refcompress again: pip install 'refcompress[demo]'"
         ) from None
     return Path(models.DIGITS_CHECKPOINT), data.digits()
+
+
+def _shown(path: Path) -> Path:
+    """Shorten a path below the working directory."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _choose(graph: Graph, validation: Any) -> Choice:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from refcompress.cli.arrays import npz_bytes, numbered, read_arrays
 from refcompress.cli.console import print_line
-from refcompress.cli.paths import refuse_overwriting
+from refcompress.cli.paths import check_output
 from refcompress.cli.text import show_shape
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from refcompress import formats
     from refcompress.files import write_file
 
-    refuse_overwriting(args.output, args.model, args.input)
+    check_output(args.output, args.model, args.input)
     graph = formats.load(args.model)
     names = [spec.name for spec in graph.inputs]
     inputs = numbered(read_arrays(args.input), "x", names, args.input)

@@ -80,10 +80,9 @@ def _pack_table(encoding: Encoding) -> bytes:
         return (struct.pack("<I", len(values.array)) if counted else b"") + values.array.astype("<f4").tobytes()
     if isinstance(values, Codebook):
         return struct.pack("<HH", len(values.centroids), 0) + values.centroids.astype("<f4").tobytes()
-    count, zero_points = len(values.scales), values.zero_points
-    if has_one_zero_point(values):
-        count, zero_points = count | ONE_ZERO_POINT, zero_points[:1]
-    return struct.pack("<I", count) + values.scales.astype("<f4").tobytes() + zero_points.astype("<u2").tobytes()
+    count = len(values.scales) | (ONE_ZERO_POINT if has_one_zero_point(values) else 0)
+    zero_points = stored_zero_points(values).astype("<u2")
+    return struct.pack("<I", count) + values.scales.astype("<f4").tobytes() + zero_points.tobytes()
 
 
 def has_one_zero_point(values: Linear) -> bool:
@@ -98,6 +97,19 @@ def has_one_zero_point(values: Linear) -> bool:
 
     """
     return len(values.scales) > 1 and bool((values.zero_points == values.zero_points[0]).all())
+
+
+def stored_zero_points(values: Linear) -> NDArray[np.uint16]:
+    """Return the zero points that are stored: one if all are equal.
+
+    Examples
+    --------
+    >>> integers = Bits(np.zeros(0, np.uint16), 8)
+    >>> stored_zero_points(Linear(integers, 8, np.ones(3, np.float32), np.full(3, 128, np.uint16)))
+    array([128], dtype=uint16)
+
+    """
+    return values.zero_points[:1] if has_one_zero_point(values) else values.zero_points
 
 
 def pack_stream(stream: IntStream) -> bytes:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from refcompress.encodings import Encoding
-from refcompress.errors import OptionError
+from refcompress.errors import OptionError, did_you_mean
 from refcompress.graph import Graph, Node
 
 _REGEX = "re:"
@@ -154,7 +153,7 @@ def _check_rules(weights: Sequence[Weight], layers: Sequence[LayerRule], default
             if option not in allowed:
                 raise OptionError(
                     f"the rule {rule.match!r} sets {option!r}, which this pass does not have; "
-                    f"its options are {', '.join(allowed)}{_suggest(option, allowed)}"
+                    f"its options are {', '.join(allowed)}{did_you_mean(option, allowed)}"
                 )
             if option == "skip":
                 check_flag("skip", value, rule.match)
@@ -162,13 +161,8 @@ def _check_rules(weights: Sequence[Weight], layers: Sequence[LayerRule], default
             listed = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
             raise OptionError(
                 f"the rule {rule.match!r} matches no layer; the names are {listed or 'none: no layer has weights'}"
-                f"{_suggest(rule.match.removeprefix(_REGEX), names)}"
+                f"{did_you_mean(rule.match.removeprefix(_REGEX), names)}"
             )
-
-
-def _suggest(name: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def check_choice(option: str, value: object, choices: Sequence[str], where: str = "") -> None:
@@ -181,7 +175,7 @@ def check_choice(option: str, value: object, choices: Sequence[str], where: str 
     """
     if value not in choices:
         raise OptionError(
-            f"{option} is {value!r}{_at(where)}; choose one of {', '.join(choices)}{_suggest(str(value), choices)}"
+            f"{option} is {value!r}{_at(where)}; choose one of {', '.join(choices)}{did_you_mean(value, choices)}"
         )
 
 

@@ -25,6 +25,8 @@ class Form:
         Of sparse rows.
     per_row
         Linear: a scale for each row.
+    symmetric
+        Linear: one zero point for all rows.
     n_streams
         Of Huffman codes in the graph; the export makes one of four.
 
@@ -37,6 +39,7 @@ class Form:
     long_gap: str = "filler"
     gap_bits: int = 3
     per_row: bool = False
+    symmetric: bool = False
     n_streams: int = 1
 
     @property
@@ -45,7 +48,8 @@ class Form:
         words = ["csr" if self.sparse else "dense", self.kind, self.values]
         if self.sparse:
             words += [self.gaps, self.long_gap, str(self.gap_bits)]
-        return "_".join([*filter(None, words), *(["rows"] if self.per_row else []), str(self.n_streams)])
+        words += ["rows" if self.per_row else "", "symmetric" if self.symmetric else ""]
+        return "_".join([*filter(None, words), str(self.n_streams)])
 
 
 def all_forms() -> Iterator[Form]:
@@ -54,6 +58,8 @@ def all_forms() -> Iterator[Form]:
     for kind in ("codebook", "linear"):
         yield Form(sparse=False, kind=kind, values="bits")
         yield Form(sparse=False, kind=kind, values="huffman", n_streams=4, per_row=kind == "linear")
+    yield Form(sparse=False, kind="linear", values="bits", per_row=True, symmetric=True)
+    yield Form(sparse=True, kind="linear", gaps="huffman", values="huffman", per_row=True, symmetric=True)
     for long_gap in ("filler", "escape"):
         for gaps in ("bits", "huffman"):
             yield Form(sparse=True, kind="float32", gaps=gaps, long_gap=long_gap, gap_bits=2)
@@ -120,7 +126,8 @@ def _values(
         return Codebook(centroids, stream)
     count = rows if form.per_row else 1
     scales = rng.uniform(0.01, 1, count).astype(np.float32)
-    return Linear(stream, width, scales, rng.integers(0, 1 << width, count).astype(np.uint16))
+    zero_points = rng.integers(0, 1 << width, 1 if form.symmetric else count).astype(np.uint16)
+    return Linear(stream, width, scales, np.resize(zero_points, count))
 
 
 # What weights are used for: input shape, operator, weight shape, attributes

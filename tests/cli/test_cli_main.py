@@ -132,8 +132,9 @@ def test_an_error_of_the_program_itself_keeps_its_traceback(monkeypatch: pytest.
         main(["info", "m"])
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # what meets the closed pipe first: a table's flush, or any line
 @pytest.mark.parametrize("arguments", [["info", "MODEL"], ["info", "MODEL", "--json"], ["--help"]])
-def test_a_reader_that_leaves_is_no_error(arguments: list[str], tmp_path: Path) -> None:
+def test_a_reader_that_leaves_is_no_error(arguments: list[str], unbuffered: str, tmp_path: Path) -> None:
     model = saved(classifier(), tmp_path / "m.rcz")
     read, write = os.pipe()
     os.close(read)
@@ -142,6 +143,7 @@ def test_a_reader_that_leaves_is_no_error(arguments: list[str], tmp_path: Path) 
         stdout=write,
         stderr=subprocess.PIPE,
         check=False,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
     )
     os.close(write)
     assert done.stderr == b""
