@@ -68,11 +68,12 @@ def compress(
     phases = len(recipe.steps) + 1
     notes: list[str] = []
     changed, alternatives = graph, dict(graph.params)
+    cached = any(step.options.get("std") == "cached" for step in recipe.steps)
     deviations: dict[str, float] = {}
     for number, step in enumerate(recipe.steps):
         advance(step.name, number / phases)
         before, where = changed, f"{recipe.source}, pass {number + 1} ({step.name})"
-        if step.name.startswith("prune."):  # a weight's deviation counts from before its first pruning
+        if cached and step.name.startswith("prune."):  # a weight's deviation counts from before its first pruning
             deviations = {**prune.standard_deviations(changed), **deviations}
         changed = _run_step(step, changed, deviations, inputs, where)
         if not OPTIONS[step.name].reversible:
@@ -89,7 +90,9 @@ def _run_step(
     options = dict(step.options)
     if OPTIONS[step.name].needs_inputs:
         if inputs is None:
-            raise OptionError(f"{where} needs calibration samples; give some inputs of the network (inputs, or --calibration)")
+            raise OptionError(
+                f"{where} needs calibration samples; give some inputs of the network (inputs, or --calibration)"
+            )
         options["inputs"] = inputs
     if options.get("std") == "cached":
         options["std"] = deviations

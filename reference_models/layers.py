@@ -41,8 +41,8 @@ def he_normal(rng: np.random.Generator, shape: Shape) -> NDArray[np.float32]:
 
     Examples
     --------
-    >>> he_normal(np.random.default_rng(0), (5, 5, 20, 50)).std().round(3)  # sqrt(2 / 500) = 0.063
-    np.float32(0.063)
+    >>> round(float(he_normal(np.random.default_rng(0), (5, 5, 20, 50)).std()), 3)  # sqrt(2 / 500) = 0.063
+    0.063
 
     """
     deviation = math.sqrt(2 / math.prod(shape[:-1]))

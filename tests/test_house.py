@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import re
 import tempfile
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,22 @@ def test_no_paths_of_one_machine() -> None:
 def test_nothing_else_stands_at_the_top_level() -> None:
     there = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     assert {name for name in there if not name.endswith(".egg-info")} - BUILT == TOP_LEVEL
+
+
+def test_the_oldest_versions_allowed_are_those_that_tox_tests() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)["project"]
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(ROOT / "tox.ini")
+    declared = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    tested = config["testenv:lowest"]["deps"].split()
+    assert {_oldest(line, ">=") for line in declared} == {_oldest(line, "==") for line in tested}
+
+
+def _oldest(requirement: str, sign: str) -> tuple[str, tuple[int, ...]]:
+    name, version = requirement.split(sign)
+    parts = [int(part) for part in version.split(".")]
+    return name, (*parts, *[0] * (3 - len(parts)))
 
 
 def test_names_of_test_files_are_unique() -> None:

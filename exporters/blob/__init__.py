@@ -60,6 +60,8 @@ def _header(prefix: str, program: Program, arena_bytes: int, image_bytes: int) -
     outputs = [f"output_{i}" for i in range(len(program.outputs))]
     return f"""/* {prefix}.h - sizes of {prefix}.bin, a network exported by refcompress; do not edit, export it again.
  *
+ * Compile the rc_*.c files written with it, with -ffp-contract=off.
+ *
  * Inputs and outputs, channels last:
 {buffer_notes(program, inputs, outputs)} */
 #ifndef {upper}_H

@@ -96,6 +96,7 @@ def _header(prefix: str, program: Program, plan: MemoryPlan, data_bytes: int) ->
  *
  * RAM: an arena of {plan.arena_bytes} bytes, and the buffers of inputs and outputs.
  * Flash: {data_bytes} bytes of tables in {prefix}.c, and code.
+ * Compile {prefix}.c and the rc_*.c files written with it, with -ffp-contract=off.
  *
  * Inputs and outputs, channels last:
 {buffer_notes(program, inputs, outputs)} */

@@ -88,10 +88,10 @@ static int check_linear(tensor *now, uint32_t rows)
     n_points = rc_load32(table);
     count = n_points & ~RC_ONE_ZERO_POINT;
     if (n_points != count) {
-        n_points = 1u;
+        n_points = count > 1u ? 1u : 0u;
     }
     now->limit = 1u << now->value_bits;
-    if ((count != 1u && count != rows) || !take(now, 4u * (uint64_t)count + 2u * (uint64_t)n_points)) {
+    if (n_points == 0u || (count != 1u && count != rows) || !take(now, 4u * (uint64_t)count + 2u * (uint64_t)n_points)) {
         return 0;
     }
     for (i = 0u; i < n_points; i++) {

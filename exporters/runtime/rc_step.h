@@ -58,6 +58,7 @@
 #define RC_RECORD_SIZES 11u
 
 #define RC_TENSOR_ESCAPE 0x08u /* bit of a packed tensor's form */
+#define RC_ONE_ZERO_POINT 0x80000000u /* in the number of scales: one zero point for all of them */
 #define RC_TENSOR_HEADER 4u    /* bytes before what a packed tensor holds */
 
 /* A decode table: bits and long symbols (16 bits each), counts of 16 lengths, the table, the long symbols. */

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from refcompress.cli.arrays import read_arrays
-from refcompress.cli.console import print_json, print_line, print_table
+from refcompress.cli.console import print_json, print_line, print_table, progress
 from refcompress.errors import FormatError, ModelError
 
 if TYPE_CHECKING:
@@ -49,7 +49,11 @@ def run(args: argparse.Namespace) -> int:
     graph = formats.load(args.model)
     arrays = read_arrays(args.arrays)
     reference = args.reference or own_reference(args.model, arrays)
-    verdict = compare(graph, arrays, reference=reference, model=args.bound)
+    with progress() as advance:
+        advance("compare", 0.0)
+        verdict = compare(
+            graph, arrays, reference=reference, model=args.bound, progress=lambda share: advance("compare", share)
+        )
     if args.json:
         print_json({"model": args.model, "arrays": args.arrays, **_document(verdict)})
     else:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import struct
 
+import numpy as np
+from numpy.typing import NDArray
+
 from refcompress.encodings import bits, huffman
 from refcompress.encodings.bits import Bits
 from refcompress.encodings.canonical import pack_lengths
@@ -90,7 +93,6 @@ def has_one_zero_point(values: Linear) -> bool:
 
     Examples
     --------
-    >>> import numpy as np
     >>> integers = Bits(np.zeros(0, np.uint16), 8)
     >>> has_one_zero_point(Linear(integers, 8, np.ones(3, np.float32), np.full(3, 128, np.uint16)))
     True

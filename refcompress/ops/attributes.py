@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Mapping
-from typing import Any, get_args, get_origin, get_type_hints
+from collections.abc import Hashable, Mapping
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from refcompress.errors import ModelError
 
@@ -28,6 +29,11 @@ def attrs_to_dict(attrs: Any) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values}
 
 
+@functools.cache  # evaluated anew they would make a container of many nodes slow to read
+def _hints(attrs: Hashable) -> dict[str, Any]:
+    return get_type_hints(attrs)
+
+
 def build(attrs: type[Any], mapping: Mapping[str, Any], what: str) -> Any:
     """Build the dataclass ``attrs`` from exactly its fields, each checked against its declared type.
 
@@ -48,7 +54,7 @@ def build(attrs: type[Any], mapping: Mapping[str, Any], what: str) -> Any:
     """
     if not isinstance(mapping, Mapping):
         raise ModelError(f"{what}: attributes of type {type(mapping).__name__}; give an object of named fields")
-    hints = get_type_hints(attrs)
+    hints = _hints(cast(Hashable, attrs))  # every class is, which mypy does not see of type[Any]
     names = [field.name for field in dataclasses.fields(attrs)]
     wanted = ", ".join(names) or "none"
     for name in mapping:

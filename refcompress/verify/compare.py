@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +83,14 @@ class Verdict:
     model: Model
 
 
-def compare(graph: Graph, arrays: Arrays, *, reference: str | None = None, model: Model = "probed") -> Verdict:
+def compare(
+    graph: Graph,
+    arrays: Arrays,
+    *,
+    reference: str | None = None,
+    model: Model = "probed",
+    progress: Callable[[float], None] | None = None,
+) -> Verdict:
     """Compare a framework's outputs with the network, element by element.
 
     Parameters
@@ -99,6 +106,8 @@ def compare(graph: Graph, arrays: Arrays, *, reference: str | None = None, model
         any of the references as long as the verdict is the same for all.
     model
         Error model of :func:`refcompress.verify.bounds.error_bounds`; the others tell little of deep networks.
+    progress
+        Called with the share of samples done.
 
     Returns
     -------
@@ -124,13 +133,13 @@ def compare(graph: Graph, arrays: Arrays, *, reference: str | None = None, model
     """
     inputs = _inputs(graph, arrays)
     candidates = _candidates(graph, arrays, len(inputs[0]), reference)
-    values, bounds = _outputs(graph, inputs, model)
+    values, bounds = _outputs(graph, inputs, model, progress or (lambda _share: None))
     verdicts = [_verdict(suffix, graph, values, bounds, given, model) for suffix, given in candidates.items()]
     if len({verdict.within for verdict in verdicts}) > 1:
         states = ", ".join(f"{v.reference!r} is {'within' if v.within else 'outside'}" for v in verdicts)
         raise DataError(
-            f"the references lead to different verdicts ({states} its bounds); say which one counts: "
-            "the one made by the generation of the framework that wrote the file"
+            f"the references lead to different verdicts ({states} its bounds); say which one counts "
+            "(reference, or --reference): the one made by the generation of the framework that wrote the file"
         )
     return verdicts[0]
 
@@ -199,7 +208,9 @@ def _named(graph: Graph, arrays: Arrays, suffix: str) -> list[tuple[str, str]]:
     return [(output, f"y{i}{tail}") for i, output in enumerate(graph.outputs)]
 
 
-def _outputs(graph: Graph, inputs: list[Float64], model: Model) -> tuple[list[Float64], list[Float64]]:
+def _outputs(
+    graph: Graph, inputs: list[Float64], model: Model, progress: Callable[[float], None]
+) -> tuple[list[Float64], list[Float64]]:
     """Compute reference and bound of each output, a few samples at a time."""
     values: list[list[Float64]] = [[] for _ in graph.outputs]
     bounds: list[list[Float64]] = [[] for _ in graph.outputs]
@@ -211,6 +222,7 @@ def _outputs(graph: Graph, inputs: list[Float64], model: Model) -> tuple[list[Fl
         for i, name in enumerate(graph.outputs):
             values[i].append(all_values[name])
             bounds[i].append(all_bounds[name])
+        progress(min(1.0, (start + step) / len(inputs[0])))
     return [np.concatenate(parts) for parts in values], [np.concatenate(parts) for parts in bounds]
 
 

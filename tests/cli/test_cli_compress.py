@@ -124,3 +124,19 @@ def test_a_missing_directory_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
     output = str(tmp_path / "none" / "o.rcz")
     assert main(["compress", model, "-o", output]) == 1
     assert f"{output}: No such file or directory" in capsys.readouterr().err
+
+
+def test_where_nothing_can_be_written_nothing_is_computed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("a file")
+    cases = {
+        "No such file or directory": tmp_path / "none" / "o.rcz",
+        "Not a directory": tmp_path / "file" / "o.rcz",
+        "is no regular file": tmp_path,
+    }
+    for words, output in cases.items():
+        # the model does not exist: whoever complained of it would have begun to work
+        assert main(["compress", "none.h5", "-o", str(output)]) == 1
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1
+        assert str(output) in err
+        assert words in err

@@ -13,7 +13,7 @@ from refcompress.encodings import Bits, Codebook, Csr, Dense, Float32, Linear, h
 from refcompress.encodings.packed import size_bytes
 from refcompress.encodings.rows import to_rows
 
-ODD_VALUES = [0.0, -0.0, 1.0, -1.0, 0.5, np.inf, -np.inf, np.nan, 1e-45, 3.4028235e38]
+ODD_VALUES = np.array([0.0, -0.0, 1.0, -1.0, 0.5, np.inf, -np.inf, np.nan, 1e-45, 3.4028235e38], np.float32).tolist()
 
 
 def bits_of(array: np.ndarray) -> np.ndarray:
@@ -52,7 +52,7 @@ def by_hand(array: np.ndarray, gap_bits: int) -> list[encodings.Encoding]:
     flat = to_rows(array).reshape(-1)
     centroids = np.unique(flat[flat != 0])
     where = np.flatnonzero(flat)
-    gaps = np.array([b - a - 1 for a, b in zip([-1, *where], where)], np.uint16)
+    gaps = np.array([b - a - 1 for a, b in zip([-1, *where[:-1]], where, strict=True)], np.uint16)
     labels = np.searchsorted(centroids, flat[where]).astype(np.uint16)
     width_bits = max(1, int(len(centroids) - 1).bit_length())
     forms: list[encodings.Encoding] = [encodings.encode(array)]

@@ -22,6 +22,7 @@ CONV = {"strides": [1, 1], "pads": [1, 1, 0, 0], "dilations": [1, 1], "group": 1
 CODED = Form(sparse=True, kind="codebook", gaps="huffman", values="huffman", long_gap="escape", gap_bits=2)
 JOINT = Form(sparse=True, kind="linear", gaps="bits", values="joint", long_gap="escape", gap_bits=1)
 LINEAR = Form(sparse=False, kind="linear", values="huffman", per_row=True)
+SYMMETRIC = Form(sparse=False, kind="linear", values="bits", per_row=True, symmetric=True)
 FLOATS = Form(sparse=True, kind="float32", gaps="bits", gap_bits=2)
 
 
@@ -208,6 +209,7 @@ TABLE: list[tuple[str, str, Mutation]] = [
     ("T7 more centroids than labels can name", "TENSOR", at_tensor(CONV_STREAM, 12, 9)),
     ("T7 a codebook longer than the tensor", "TENSOR", at_tensor(CONV_STREAM, 13, 0x0F)),
     ("T8 two scales for four rows", "TENSOR", at_tensor(GEMM, 12, 2)),
+    ("T8 one zero point for several scales where there is one", "TENSOR", at_tensor(GEMM, 15, 0x80)),
     ("T8 a zero point out of range", "TENSOR", at_tensor(GEMM, 20, 200)),
     ("T9 one value too few", "STREAM", at_step(CONV_PIXELS, 6, 0)),
     ("T10 an alphabet too wide for the gaps", "CODE", at_tensor(CONV_STREAM, 45, 1)),
@@ -408,7 +410,7 @@ def _cuts(image: bytes) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize(
-    "form", [None, CODED, JOINT, LINEAR, FLOATS], ids=lambda form: form.name if form else "all kernels"
+    "form", [None, CODED, JOINT, LINEAR, SYMMETRIC, FLOATS], ids=lambda form: form.name if form else "all kernels"
 )
 @pytest.mark.parametrize("how", [_flips, _extremes, _cuts], ids=["bits", "words", "cuts"])
 def test_no_image_can_do_harm(how: Callable[[bytes], Iterator[bytes]], form: Form | None, tmp_path: Path) -> None:

@@ -85,8 +85,8 @@ DATASETS: list[tuple[str, Spoil, str]] = [
     ("infinity", replaced(data=np.full((3, 2), np.inf, np.float16)), "holds NaN or infinity"),
     ("float64 beyond float32", replaced(data=np.full((3, 2), 1e39)), "beyond the range of float32"),
     ("never written", replaced(shape=(3, 2), dtype="f4"), "declares 24 bytes, of which 0 are stored"),
-    # HDF5 reads whole chunks: one of 4 GB would be allocated for 24 bytes
-    ("huge chunks", replaced(shape=(3, 2), dtype="f4", chunks=(2**15, 2**15), maxshape=(None, None)), "are stored"),
+    # HDF5 reads whole chunks: one of 2 GB would be allocated for 24 bytes
+    ("huge chunks", replaced(shape=(3, 2), dtype="f4", chunks=(2**15, 2**14), maxshape=(None, None)), "are stored"),
     ("an unknown filter", replaced(shape=(3, 2), dtype="i4", scaleoffset=4), "type int32"),
     ("a lossy filter", replaced(data=KERNEL, scaleoffset=1), r"uses the HDF5 filters \[6\]"),
     # HDF5 would open whatever file the checkpoint names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import re
 import tracemalloc
@@ -103,6 +104,19 @@ def test_defaults_and_dictionary_are_those_of_the_spec() -> None:
     pairs = {op: re.findall(r"(\w+) (\[[^]]*\]|[^,]+)", row) for op, row in rows}
     defaults = {op: {key: json.loads(value) for key, value in found} for op, found in pairs.items()}
     assert defaults == rcz_layout.DEFAULTS
+
+
+def test_operators_their_roles_and_attributes_are_those_of_the_spec() -> None:
+    section = SPEC.split("| operator | roles in order | attributes |")[1].split("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines()[2:]]
+    assert [name for name, *_ in rows] == sorted(ops.OPS)
+    for name, roles, attributes in rows:
+        op = ops.OPS[name]
+        assert [role for role in roles.split(", ") if role] == [
+            f"{role}?" if role in op.optional_roles else role for role in op.roles
+        ]
+        fields = [field.name for field in dataclasses.fields(op.attrs)]
+        assert [word for word in re.sub(r" \([^)]*\)", "", attributes).split(", ") if word] == fields
 
 
 def test_defaults_are_attributes_of_their_operators() -> None:

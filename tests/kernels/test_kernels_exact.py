@@ -126,7 +126,7 @@ def test_products_are_not_contracted_with_sums(sparse: bool) -> None:
     else:
         exact.gemm_dense(ones[None], x, bias, out)
     # fused, the small square of e would survive
-    assert_same_bits(out, np.full((1, n), 2 * e))
+    assert_same_bits(out, np.full((1, n), 2 * e, np.float32))
 
 
 def test_a_sum_of_negative_zeros_stays_negative_where_padding_is_skipped() -> None:

@@ -38,7 +38,7 @@ def correlated(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
 
 
 def brain_quantize_row(row: np.ndarray, moments: np.ndarray, order: list[int], step: float) -> np.ndarray:
-    """Frantar & Alistarh 2022, equations 2 and 3: quantize one weight, correct the others, remove it from the inverse."""
+    """Frantar & Alistarh 2022, equations 2 and 3: quantize one weight, correct the others, drop it from the inverse."""
     left = row.astype(np.float64).copy()
     inverse = np.linalg.inv(moments)
     integers = np.zeros(len(row))

@@ -199,6 +199,13 @@ def test_outputs_of_keras_are_within_bounds_that_mean_something(name: str, share
     assert verdict.outputs[0].max_bound < 3e-3 * verdict.outputs[0].max_value
 
 
+def test_progress_goes_to_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module("refcompress.verify.compare"), "ELEMENTS_AT_ONCE", 20)
+    shares: list[float] = []
+    compare(network(), data(5), progress=shares.append)
+    assert shares == [0.4, 0.8, 1.0]
+
+
 @pytest.mark.parametrize("name", ["mlperf_ad01.h5", "mlperf_str_ww_ref_model.h5"])
 def test_weights_rounded_to_eight_bits_are_seen(name: str, shared_data: Path) -> None:
     graph, arrays = real(shared_data, name)
