@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exporters.c.identifiers import comment
+from exporters.identifiers import comment
 from exporters.program import Program
 from refcompress.graph import Shape
 

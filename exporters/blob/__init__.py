@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from exporters import memory_plan, runtime
 from exporters.blob.image import build
-from exporters.c.identifiers import check_prefix
 from exporters.decode_tables import DEFAULT_MAX_TABLE_BITS
 from exporters.header import buffer_notes, buffer_sizes
+from exporters.identifiers import check_prefix
 from exporters.lower import lower
 from exporters.program import Program
 from refcompress.graph import Graph

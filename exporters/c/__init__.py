@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from exporters import memory_plan, runtime
 from exporters.c.calls import Buffers, calls, kernel_of
-from exporters.c.identifiers import Namer, check_prefix
 from exporters.c.tensors import Data
 from exporters.decode_tables import DEFAULT_MAX_TABLE_BITS
 from exporters.header import buffer_notes, buffer_sizes
+from exporters.identifiers import Namer, check_prefix
 from exporters.lower import lower
 from exporters.memory_plan import MemoryPlan
 from exporters.program import Program

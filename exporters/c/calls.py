@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from exporters.c.identifiers import comment
 from exporters.c.literals import float_literal
 from exporters.c.tensors import Data
 from exporters.header import described
+from exporters.identifiers import comment
 from exporters.memory_plan import MemoryPlan, Place
 from exporters.program import Program, Step, form_name, form_of
 
@@ -43,7 +43,7 @@ def calls(program: Program, plan: MemoryPlan, buffers: Buffers, data: Data) -> l
 
     Examples
     --------
-    >>> from exporters.c.identifiers import Namer
+    >>> from exporters.identifiers import Namer
     >>> from exporters.memory_plan import plan
     >>> program = Program(("x",), ("y",), ("y",), {"x": 3, "y": 3}, (Step("relu", "r", ("x",), "y", {"n": 3}),))
     >>> calls(program, plan(program), Buffers(("input",), ("output",)), Data(Namer("net", []), 10))

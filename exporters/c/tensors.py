@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporters import decode_tables
-from exporters.c.identifiers import Namer, comment
 from exporters.c.literals import table
+from exporters.identifiers import Namer, comment
 from exporters.program import Tensor, form_name, form_of
 from refcompress.encodings import Bits, Csr, Encoding, Float32, Huffman, IntStream, Joint, Linear
 from refcompress.encodings.packed import has_one_zero_point, pack_stream, stored_zero_points

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 import exporters.c
 from exporters import runtime
-from exporters.c.identifiers import Namer
 from exporters.c.tensors import Data
+from exporters.identifiers import Namer
 from refcompress import Graph, Node, TensorSpec, encodings, ops
 from refcompress.encodings import Bits, Huffman, huffman
 from refcompress.kernels import exact_math

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import exporters.blob
 import exporters.c
-from exporters.c.identifiers import Namer, check_prefix, comment
 from exporters.c.literals import float_literal
+from exporters.identifiers import Namer, check_prefix, comment
 from refcompress import Graph, Node, TensorSpec, ops
 from refcompress.errors import ModelError, OptionError
 
