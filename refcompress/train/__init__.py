@@ -1,0 +1,1 @@
+"""Training: losses, optimizers, schedules, constraints that are part of the step, and the loop that joins them."""
