@@ -26,7 +26,7 @@ def max_pool_vjp(
     Parameters
     ----------
     x
-        (batch, height, width, channels), not padded.
+        (batch, height, width, channels), not padded, contiguous as all of them.
     most, cotangent
         (batch, output height, output width, channels): the maxima, and what flows back into them.
     kernel, strides
@@ -38,18 +38,23 @@ def max_pool_vjp(
 
     """
     batch, height, width, channels = x.shape
-    # what is left of the cotangents of one window: no branch, so that the loop over channels runs in vectors
-    left = np.empty(channels, x.dtype)
+    # flat arrays and slices of them, and no branch, let the loop over channels run in vectors
+    pixels, maxima, flowing, back = x.reshape(-1), most.reshape(-1), cotangent.reshape(-1), out.reshape(-1)
+    left = np.empty(channels, x.dtype)  # what is left of the cotangents of one window
     zero = x.dtype.type(0)
+    at = 0
     for n in range(batch):
         for oy in range(most.shape[1]):
             for ox in range(most.shape[2]):
                 top, side = oy * strides[0] - before[0], ox * strides[1] - before[1]
-                left[:] = cotangent[n, oy, ox]
-                best = most[n, oy, ox]
+                best = maxima[at : at + channels]
+                for c in range(channels):
+                    left[c] = flowing[at + c]
+                at += channels
                 for iy in range(max(top, 0), min(top + kernel[0], height)):
                     for ix in range(max(side, 0), min(side + kernel[1], width)):
-                        seen, target = x[n, iy, ix], out[n, iy, ix]
+                        start = ((n * height + iy) * width + ix) * channels
+                        seen, target = pixels[start : start + channels], back[start : start + channels]
                         for c in range(channels):
                             won = seen[c] == best[c]
                             target[c] += left[c] if won else zero

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from refcompress.errors import ModelError
 from refcompress.ops.base import Array, Cotangents, Op, Params
-from refcompress.ops.elementwise import monotone_bound, no_macs, same_shape
+from refcompress.ops.elementwise import monotone_bound, no_macs, pass_where, same_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def vjp(
 ) -> Cotangents:
     """Pass the cotangent where min < x < max; at both ends the derivative is taken to be 0."""
     inside = (inputs[0] > attrs.min) & (inputs[0] < attrs.max)
-    return (np.where(inside, cotangent, cotangent.dtype.type(0)),), {}
+    return (pass_where(inside, cotangent),), {}
 
 
 def error_bound(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -98,7 +99,9 @@ def _forward(attrs: Conv, inputs: Sequence[Array], params: Params) -> Array:
     out = _convolve(attrs, x, weights.weight(encoding, x.dtype), encoding.shape)
     bias = weights.optional_array(params.get("bias"), x.dtype)
     if bias is not None:
-        out += bias
+        # whole lines: additions of a few channels at a time would cost more than they add
+        lines = out.reshape(math.prod(out.shape[:2]), out.shape[2] * out.shape[3])
+        lines += np.tile(bias, out.shape[2])
     return out
 
 

@@ -54,7 +54,8 @@ def convolve(x: Array, rows: Array, geometry: Geometry, out: Array) -> None:
     if _is_depthwise(geometry, x):
         _depthwise(pad_plane(x, geometry.pads), rows, geometry, out)
     elif _is_matrix_product(geometry):
-        np.matmul(x, rows.T, out=out)
+        # one product: matmul would make one of every line
+        np.matmul(x.reshape(-1, x.shape[3]), rows.T, out=out.reshape(-1, len(rows)))
     else:
         _im2col(pad_plane(x, geometry.pads), rows, geometry, out)
 
@@ -190,7 +191,7 @@ def input_vjp(cotangent: Array, rows: Array, geometry: Geometry, shape: tuple[in
 
     """
     if _is_matrix_product(geometry):
-        return np.asarray(cotangent @ rows)
+        return (cotangent.reshape(-1, len(rows)) @ rows).reshape(shape)
     padded = np.zeros(padded_shape(shape, geometry.pads), cotangent.dtype)
     if geometry.group > 1 and geometry.group == shape[3]:
         _depthwise_input_vjp(cotangent, rows, geometry, padded)

@@ -54,6 +54,25 @@ def logistic(x: Array) -> Array:
     return result
 
 
+def pass_where(passes: NDArray[np.bool_], cotangent: Array) -> Array:
+    """Return the cotangent where it passes, +0 elsewhere.
+
+    Bits are masked: ``np.where`` branches on every element, ten times slower, and a product would make NaN of
+    infinity.
+
+    Examples
+    --------
+    >>> pass_where(np.array([True, False]), np.array([2.0, np.inf]))
+    array([2., 0.])
+
+    """
+    whole = np.dtype(f"i{cotangent.dtype.itemsize}")
+    masks = np.negative(passes.view(np.int8)).astype(whole)  # 0 or all bits
+    masks &= cotangent.view(whole)
+    result: Array = masks.view(cotangent.dtype)
+    return result
+
+
 def identity(_attrs: Any, inputs: Sequence[Array], _params: Params) -> Array:
     """Return the only input."""
     return inputs[0]

@@ -33,7 +33,9 @@ def _infer_shape(_attrs: NoAttrs, inputs: Sequence[Shape], params: Mapping[str, 
 def _multiply(x: Array, rows: Weight) -> Array:
     """Multiply the last axis of ``x`` with every row."""
     if not isinstance(rows, SparseRows):
-        return np.asarray(np.matmul(x, rows.T))
+        # one product: matmul would make one for each index of the leading axes
+        vectors = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+        return (vectors @ rows.T).reshape(*x.shape[:-1], len(rows))
     units = len(rows.indptr) - 1
     vectors = weights.read_only(x.reshape(math.prod(x.shape[:-1]), rows.columns))
     return _multiply_sparse(vectors, rows, units).reshape(*x.shape[:-1], units)
@@ -99,7 +101,8 @@ def _param_vjp(
 
 def _vjp(attrs: NoAttrs, inputs: Sequence[Array], params: Params, output: Array, cotangent: Array) -> Cotangents:
     rows = weights.dense_rows(params["weight"], cotangent.dtype)
-    return (cotangent @ rows,), _param_vjp(attrs, inputs, params, output, cotangent)
+    vectors = cotangent.reshape(math.prod(cotangent.shape[:-1]), len(rows))
+    return ((vectors @ rows).reshape(inputs[0].shape),), _param_vjp(attrs, inputs, params, output, cotangent)
 
 
 def _error_bound(

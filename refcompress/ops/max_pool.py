@@ -13,8 +13,8 @@ from refcompress.kernels.exact_math import max_pool32
 from refcompress.ops import weights
 from refcompress.ops.base import Array, Cotangents, Op, Params, Shape
 from refcompress.ops.elementwise import monotone_bound, no_macs
-from refcompress.ops.pooling import check_window, pooled_shape, taps
-from refcompress.ops.windows import Pads, Pair, pad_plane
+from refcompress.ops.pooling import check_window, pooled_shape
+from refcompress.ops.windows import Pads, Pair, output_size, pad_plane
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,12 @@ def error_bound(
 
 def _pooled(attrs: MaxPool, x: Array) -> Array:
     padded = pad_plane(x, attrs.pads, -np.inf)
-    return np.ascontiguousarray(reduce(np.maximum, taps(padded, attrs.kernel_shape, attrs.strides)))
+    (kh, kw), (sy, sx) = attrs.kernel_shape, attrs.strides
+    # lines first, in runs as long as a line, then columns: kh + kw maxima in place of kh * kw
+    height, width = output_size(padded.shape[1], kh, sy, (0, 0)), output_size(padded.shape[2], kw, sx, (0, 0))
+    lines = reduce(np.maximum, (padded[:, i : i + (height - 1) * sy + 1 : sy] for i in range(kh)))
+    columns = (lines[:, :, i : i + (width - 1) * sx + 1 : sx] for i in range(kw))
+    return np.ascontiguousarray(reduce(np.maximum, columns))
 
 
 OP = Op("MaxPool", MaxPool, infer_shape, forward, exact, vjp, error_bound, no_macs)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refcompress.ops.base import Array, Cotangents, NoAttrs, Op, Params
-from refcompress.ops.elementwise import no_macs, same_shape
+from refcompress.ops.elementwise import no_macs, pass_where, same_shape
 
 
 def forward(_attrs: NoAttrs, inputs: Sequence[Array], _params: Params) -> Array:
@@ -36,7 +36,7 @@ def vjp(
     cotangent: Array,
 ) -> Cotangents:
     """Pass the cotangent where x > 0; at 0 the derivative is taken to be 0."""
-    return (np.where(output > 0, cotangent, cotangent.dtype.type(0)),), {}
+    return (pass_where(output > 0, cotangent),), {}
 
 
 def error_bound(
