@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -170,14 +171,18 @@ def _with_arrays(
     graph: Graph, params: Mapping[str, ArrayLike], dtype: np.dtype[Any]
 ) -> tuple[Graph, list[tuple[Encoding, Array]]]:
     """Return the network with encodings of their own where arrays are given, and those arrays."""
-    given, changed = [], {}
+    given: list[tuple[Encoding, Array]] = []
+    changed: dict[str, Encoding] = {}
+    sharers = Counter(map(id, graph.params.values()))
     for name, values in params.items():
         if name not in graph.params:
             raise DataError(f"an array for the parameter {name!r}, which the network does not have")
         array = _array(values, graph.params[name].shape, dtype, f"the array for the parameter {name!r}")
-        changed[name] = copy.copy(graph.params[name])  # two names may share an encoding, but not the array
-        given.append((changed[name], array))
-    return (graph.with_params(changed), given) if given else (graph, given)
+        encoding = graph.params[name]
+        if sharers[id(encoding)] > 1:  # another name has the same encoding, but not the same array
+            encoding = changed[name] = copy.copy(encoding)
+        given.append((encoding, array))
+    return (graph.with_params(changed) if changed else graph), given
 
 
 def _seeds(graph: Graph, outputs: Outputs, cotangents: OutputCotangents, dtype: np.dtype[Any]) -> dict[str, Array]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +16,8 @@ from refcompress.ops.windows import Pads, Pair, crop_plane, overlap_add, pad_pla
 Array = NDArray[np.floating[Any]]
 
 BLOCK_BYTES = 1 << 21  # of copied windows at a time: they stay in the cache until BLAS reads them
+
+_memory = threading.local()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +90,10 @@ def _copied_windows(padded: Array, geometry: Geometry, places: tuple[int, ...]) 
     kernel_size = geometry.kernel[0] * geometry.kernel[1]
     view = windows(padded, geometry.kernel, geometry.strides, geometry.dilations)
     split = view.reshape(*view.shape[:5], group, channels // group)
-    buffer = np.empty(0, padded.dtype)
     for images, lines in _blocks(places, kernel_size * channels * padded.itemsize):
         block = split[images, lines]
         count = block.shape[0] * block.shape[1] * block.shape[2]
-        if buffer.size < block.size:
-            buffer = np.empty(block.size, padded.dtype)
-        flat = buffer[: block.size]
+        flat = _scratch(block.size, padded.dtype)
         if channels == 1:
             # tap after tap: lines of the image are longer runs than the taps of one window
             np.copyto(flat.reshape(*geometry.kernel, *block.shape[:3]), block[..., 0, 0].transpose(3, 4, 0, 1, 2))
@@ -101,6 +102,22 @@ def _copied_windows(padded: Array, geometry: Geometry, places: tuple[int, ...]) 
             ordered = block.transpose(5, 0, 1, 2, 3, 4, 6)
             np.copyto(flat.reshape(ordered.shape), ordered)
             yield images, lines, flat.reshape(group, count, -1)
+
+
+def _scratch(size: int, dtype: np.dtype[Any]) -> Array:
+    """Return memory for the windows of one block, valid until this thread asks again.
+
+    Fresh memory for every convolution would cost about as much as copying the windows: the system hands out
+    zeroed pages one by one. A thread keeps no more than four blocks.
+    """
+    need = size * dtype.itemsize
+    if need > 4 * BLOCK_BYTES:
+        return np.empty(size, dtype)
+    kept: NDArray[np.uint8] | None = getattr(_memory, "scratch", None)
+    if kept is None or kept.size < need:
+        kept = np.empty(max(need, BLOCK_BYTES), np.uint8)
+        _memory.scratch = kept
+    return kept[:need].view(dtype)
 
 
 def _blocks(places: tuple[int, ...], pixel_bytes: int) -> Iterator[tuple[slice, slice]]:
@@ -199,13 +216,10 @@ def input_vjp(cotangent: Array, rows: Array, geometry: Geometry, shape: tuple[in
     group, columns = geometry.group, rows.shape[1]
     matrices = rows.reshape(group, -1, columns)
     step, reach = geometry.strides[0], (geometry.kernel[0] - 1) * geometry.dilations[0] + 1
-    buffer = np.empty(0, cotangent.dtype)
     for images, lines in _blocks(cotangent.shape[:3], columns * group * rows.itemsize):
         part = _by_group(cotangent[images, lines], group)
-        count, size = part.shape[1], group * part.shape[1] * columns
-        if buffer.size < size:
-            buffer = np.empty(size, cotangent.dtype)
-        taps = np.matmul(part, matrices, out=buffer[:size].reshape(group, count, columns))
+        shape_of_taps = (group, part.shape[1], columns)
+        taps = np.matmul(part, matrices, out=_scratch(math.prod(shape_of_taps), part.dtype).reshape(shape_of_taps))
         target = padded[images, lines.start * step : (lines.stop - 1) * step + reach]
         # (group, places, taps) -> (images, lines, width, kh, kw, channels)
         places = cotangent[images, lines].shape[:3]
