@@ -15,7 +15,7 @@ from refcompress.ops.windows import Pads, Pair, crop_plane, overlap_add, pad_pla
 
 Array = NDArray[np.floating[Any]]
 
-BLOCK_BYTES = 1 << 21  # of copied windows at a time: they stay in the cache until BLAS reads them
+BLOCK_BYTES = 1 << 20  # of copied windows at a time: they stay in the cache until BLAS reads them
 
 _memory = threading.local()
 
