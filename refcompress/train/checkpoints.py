@@ -110,8 +110,7 @@ def save(path: str | os.PathLike[str], state: RunState, fingerprint: str) -> Non
         "keys": [key for key, _ in parts],
     }
     buffer = io.BytesIO()
-    arrays: dict[str, NDArray[Any]] = {str(number): array for number, (_, array) in enumerate(parts)}
-    np.savez(buffer, info=np.frombuffer(json.dumps(info).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
+    np.savez(buffer, np.frombuffer(json.dumps(info).encode(), np.uint8), *(array for _, array in parts))
     write_file(path, buffer.getvalue())
 
 
@@ -138,8 +137,8 @@ def load(path: str | os.PathLike[str], fingerprint: str) -> RunState:
     data = Path(path).read_bytes()
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            info = json.loads(archive["info"].tobytes())
-            arrays = [archive[str(number)] for number in range(len(info["keys"]))]
+            info = json.loads(archive["arr_0"].tobytes())
+            arrays = [archive[f"arr_{number}"] for number in range(1, len(info["keys"]) + 1)]
             version = info["version"]
     except _DAMAGE as error:
         raise FormatError(
