@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from refcompress import analysis, encodings, errors, formats, ops, passes, recipe, verify
     from refcompress.compress import compress
     from refcompress.formats import load, save
+    from refcompress.gradients import gradients
     from refcompress.graph import Graph, Node, TensorSpec
     from refcompress.run import run, run_all, run_exact, run_exact_all
 
@@ -30,6 +31,7 @@ _NAMES = {
     "Node": "refcompress.graph",
     "TensorSpec": "refcompress.graph",
     "compress": "refcompress.compress",
+    "gradients": "refcompress.gradients",
     "load": "refcompress.formats",
     "run": "refcompress.run",
     "run_all": "refcompress.run",
@@ -48,6 +50,7 @@ __all__ = [
     "encodings",
     "errors",
     "formats",
+    "gradients",
     "load",
     "ops",
     "passes",

@@ -60,7 +60,7 @@ def run(graph: Graph, inputs: Inputs, *, dtype: Any = np.float32, batch_size: in
            [0., 4.]], dtype=float32),)
 
     """
-    computed = _compute(graph, inputs, _float_dtype(dtype), batch_size, _forward, set(graph.outputs))
+    computed = _compute(graph, inputs, float_dtype(dtype), batch_size, _forward, set(graph.outputs))
     return tuple(computed[name] for name in graph.outputs)
 
 
@@ -77,7 +77,7 @@ def run_all(
         Name of the activation to array (samples, *shape).
 
     """
-    return _compute(graph, inputs, _float_dtype(dtype), batch_size, _forward, None)
+    return _compute(graph, inputs, float_dtype(dtype), batch_size, _forward, None)
 
 
 def run_exact(graph: Graph, inputs: Inputs, *, batch_size: int = DEFAULT_BATCH) -> tuple[NDArray[np.float32], ...]:
@@ -103,7 +103,20 @@ def _exact(op: Op, attrs: Any, inputs: Sequence[Any], params: Mapping[str, Encod
     return op.exact(attrs, inputs, params)
 
 
-def _float_dtype(dtype: Any) -> np.dtype[Any]:
+def float_dtype(dtype: Any) -> np.dtype[Any]:
+    """Return the dtype in which a network is to run.
+
+    Raises
+    ------
+    OptionError
+        It is neither float32 nor float64.
+
+    Examples
+    --------
+    >>> float_dtype("float32")
+    dtype('float32')
+
+    """
     allowed = (np.dtype(np.float32), np.dtype(np.float64))
     wanted: np.dtype[Any]
     try:

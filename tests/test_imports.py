@@ -25,6 +25,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("graph",),
     ("ops",),
     ("run",),
+    ("gradients",),
     ("passes", "train", "formats", "verify"),
     ("analysis",),
     ("recipe",),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refcompress.errors import ModelError
-from refcompress.ops.base import FLOAT64_SLACK, SMALLEST_NORMAL, Array, NoAttrs, Op, Params, Shape
+from refcompress.ops.base import FLOAT64_SLACK, SMALLEST_NORMAL, Array, Cotangents, NoAttrs, Op, Params, Shape
 from refcompress.ops.elementwise import no_macs
 
 
@@ -37,6 +37,17 @@ def exact(_attrs: NoAttrs, inputs: Sequence[NDArray[np.float32]], _params: Param
     return reduce(np.add, inputs)
 
 
+def vjp(
+    _attrs: NoAttrs,
+    inputs: Sequence[Array],
+    _params: Params,
+    _output: Array,
+    cotangent: Array,
+) -> Cotangents:
+    """Each input gets the cotangent."""
+    return (cotangent,) * len(inputs), {}
+
+
 def error_bound(
     _attrs: NoAttrs,
     inputs: Sequence[Array],
@@ -52,4 +63,4 @@ def error_bound(
     return bound
 
 
-OP = Op("Add", NoAttrs, infer_shape, forward, exact, error_bound, no_macs, n_inputs=(2, None))
+OP = Op("Add", NoAttrs, infer_shape, forward, exact, vjp, error_bound, no_macs, n_inputs=(2, None))

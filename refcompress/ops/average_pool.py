@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refcompress.kernels.exact_math import average_pool32
-from refcompress.ops.base import Array, Op, Params, Shape
+from refcompress.ops.base import Array, Cotangents, Op, Params, Shape
 from refcompress.ops.elementwise import no_macs
 from refcompress.ops.pooling import check_window, mean_bound, pooled_shape, taps
-from refcompress.ops.windows import Pads, Pair, pad_plane
+from refcompress.ops.windows import Pads, Pair, crop_plane, overlap_add, pad_plane, padded_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,7 @@ def forward(attrs: AveragePool, inputs: Sequence[Array], _params: Params) -> Arr
     array([2., 5.])
 
     """
-    x = inputs[0]
-    total = _sums(attrs, x)
-    if attrs.count_include_pad:
-        return total / x.dtype.type(math.prod(attrs.kernel_shape))
-    result: Array = total / _sums(attrs, np.ones((1, *x.shape[1:3], 1), x.dtype))
+    result: Array = _sums(attrs, inputs[0]) / _counts(attrs, inputs[0])
     return result
 
 
@@ -74,6 +70,22 @@ def exact(attrs: AveragePool, inputs: Sequence[NDArray[np.float32]], _params: Pa
     return average_pool32(
         inputs[0], attrs.kernel_shape, attrs.strides, attrs.pads, count_include_pad=attrs.count_include_pad
     )
+
+
+def vjp(
+    attrs: AveragePool,
+    inputs: Sequence[Array],
+    _params: Params,
+    _output: Array,
+    cotangent: Array,
+) -> Cotangents:
+    """Every element of a window gets an equal share."""
+    x = inputs[0]
+    share = cotangent / _counts(attrs, x)
+    seen = np.broadcast_to(share[:, :, :, None, None], (*share.shape[:3], *attrs.kernel_shape, share.shape[3]))
+    padded = np.zeros(padded_shape(x.shape, attrs.pads), x.dtype)
+    overlap_add(seen, attrs.strides, (1, 1), padded)
+    return (crop_plane(padded, attrs.pads),), {}
 
 
 def error_bound(
@@ -88,8 +100,15 @@ def error_bound(
     return mean_bound(lambda x: forward(attrs, [x], params), inputs[0], errors[0], math.prod(attrs.kernel_shape), gamma)
 
 
+def _counts(attrs: AveragePool, x: Array) -> Array:
+    """How many elements each window averages, (1, height, width, 1) or a scalar."""
+    if attrs.count_include_pad:
+        return np.asarray(math.prod(attrs.kernel_shape), x.dtype)
+    return _sums(attrs, np.ones((1, *x.shape[1:3], 1), x.dtype))
+
+
 def _sums(attrs: AveragePool, x: Array) -> Array:
     return reduce(np.add, taps(pad_plane(x, attrs.pads), attrs.kernel_shape, attrs.strides))
 
 
-OP = Op("AveragePool", AveragePool, infer_shape, forward, exact, error_bound, no_macs)
+OP = Op("AveragePool", AveragePool, infer_shape, forward, exact, vjp, error_bound, no_macs)

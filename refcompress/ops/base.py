@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from refcompress.errors import ModelError
 Shape = tuple[int, ...]
 Array = NDArray[np.floating[Any]]
 Params = Mapping[str, Encoding]
+Cotangents = tuple[tuple[Array, ...], dict[str, Array]]  # of the inputs in order, and of the parameters by role
 
 UNIT_ROUNDOFF = 2.0**-24  # float32, round to nearest
 SMALLEST_NORMAL = 2.0**-126  # float32; below it results lose digits, or all of them where hardware flushes to zero
@@ -43,6 +45,11 @@ class Op:
         or float64), by NumPy and BLAS; sparse weights run sparse.
     exact
         The same in float32 with every rounding in a stated order: the twin of the C runtime.
+    vjp
+        ``(attrs, inputs, params, output, cotangent) -> (cotangents of the inputs, {role: cotangent})``: the
+        product of a vector with the Jacobian matrix, in the dtype of the inputs. ``output`` is what
+        ``forward`` gave and ``cotangent`` has its shape; those of parameters are summed over the batch, and
+        dense whatever the encoding. Results may share memory with the cotangent: nobody writes into either.
     error_bound
         ``(attrs, inputs, errors, params, output, gamma) -> bound``: ``inputs`` and ``output`` are the float64
         reference activations, ``errors`` bounds on how far a float32 computation's inputs may be from them,
@@ -56,6 +63,9 @@ class Op:
         Those of them that may be absent.
     n_inputs
         How many inputs it takes: (least, most); None for any number.
+    param_vjp
+        The second half of ``vjp`` alone, for nodes whose inputs need no gradient, as a network's first layer;
+        None where that would spare nothing.
 
     """
 
@@ -64,11 +74,13 @@ class Op:
     infer_shape: Callable[[Any, Sequence[Shape], Mapping[str, Shape]], Shape]
     forward: Callable[[Any, Sequence[Array], Params], Array]
     exact: Callable[[Any, Sequence[NDArray[np.float32]], Params], NDArray[np.float32]]
+    vjp: Callable[[Any, Sequence[Array], Params, Array, Array], Cotangents]
     error_bound: Callable[[Any, Sequence[Array], Sequence[Array], Params, Array, Callable[[int], float]], Array]
     macs: Callable[[Any, Sequence[Shape], Shape, Params], int]
     roles: tuple[str, ...] = ()
     optional_roles: tuple[str, ...] = ()
     n_inputs: tuple[int, int | None] = (1, 1)
+    param_vjp: Callable[[Any, Sequence[Array], Params, Array, Array], dict[str, Array]] | None = None
 
 
 def deterministic_gamma(n: int) -> float:
@@ -116,6 +128,21 @@ def sum_error(
     if bias is not None:
         bound += relative * np.abs(bias)
     return (bound + 2 * (n + 1) * SMALLEST_NORMAL) * FLOAT64_SLACK
+
+
+def batch_sum(x: Array) -> Array:
+    """Sum over all axes but the last.
+
+    BLAS does it: NumPy adds short rows one after another, eight times slower, and piles up roundings.
+
+    Examples
+    --------
+    >>> batch_sum(np.ones((2, 3, 4), np.float32))
+    array([6., 6., 6., 6.], dtype=float32)
+
+    """
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return np.asarray(np.ones(len(rows), x.dtype) @ rows)
 
 
 def check_bias(params: Mapping[str, Shape], units: int) -> None:

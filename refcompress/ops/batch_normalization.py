@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from refcompress.errors import ModelError
 from refcompress.ops import weights
-from refcompress.ops.base import FLOAT64_SLACK, SMALLEST_NORMAL, Array, Op, Params, Shape
+from refcompress.ops.base import FLOAT64_SLACK, SMALLEST_NORMAL, Array, Cotangents, Op, Params, Shape, batch_sum
 
 ROLES = ("scale", "bias", "mean", "var")
 OPTIONAL_ROLES = ("scale", "bias")
@@ -108,6 +108,29 @@ def _exact(attrs: BatchNormalization, inputs: Sequence[NDArray[np.float32]], par
     return _forward(attrs, inputs, params).astype(np.float32, copy=False)
 
 
+def _vjp(
+    attrs: BatchNormalization, inputs: Sequence[Array], params: Params, _output: Array, cotangent: Array
+) -> Cotangents:
+    """Treat the moments as the constants they are at inference, and give their cotangents too.
+
+    With s the sum of the cotangents over the batch and t that of cotangent * (x - mean): bias gets s, scale gets
+    t / sqrt(var + epsilon), mean gets -factor s, var gets -factor t / (2 (var + epsilon)).
+    """
+    x, dtype = inputs[0], cotangent.dtype
+    factor = factor_and_offset(attrs, params)[0]
+    spread = weights.array(params["var"], np.float64) + attrs.epsilon
+    total = batch_sum(cotangent)
+    moment = batch_sum(cotangent * (x - weights.array(params["mean"], dtype)))
+    gradients = {
+        "scale": moment / np.sqrt(spread),
+        "bias": total,
+        "mean": -factor * total,
+        "var": -factor * moment / (2 * spread),
+    }
+    wanted = {role: value.astype(dtype, copy=False) for role, value in gradients.items() if role in params}
+    return (cotangent * factor.astype(dtype),), wanted
+
+
 def _error_bound(
     attrs: BatchNormalization,
     inputs: Sequence[Array],
@@ -139,6 +162,7 @@ OP = Op(
     infer_shape=_infer_shape,
     forward=_forward,
     exact=_exact,
+    vjp=_vjp,
     error_bound=_error_bound,
     macs=_macs,
     roles=ROLES,

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refcompress.errors import ModelError
-from refcompress.ops.base import Array, Op, Params
-from refcompress.ops.elementwise import monotone_bound, no_macs, same_shape
+from refcompress.ops.base import Array, Cotangents, Op, Params
+from refcompress.ops.elementwise import monotone_bound, no_macs, pass_where, same_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,18 @@ def exact(attrs: Clip, inputs: Sequence[NDArray[np.float32]], _params: Params) -
     return np.where(raised > most, most, raised)
 
 
+def vjp(
+    attrs: Clip,
+    inputs: Sequence[Array],
+    _params: Params,
+    _output: Array,
+    cotangent: Array,
+) -> Cotangents:
+    """Pass the cotangent where min < x < max; at both ends the derivative is taken to be 0."""
+    inside = (inputs[0] > attrs.min) & (inputs[0] < attrs.max)
+    return (pass_where(inside, cotangent),), {}
+
+
 def error_bound(
     attrs: Clip,
     inputs: Sequence[Array],
@@ -81,4 +93,4 @@ def _clipped(attrs: Clip, x: Array) -> Array:
     return np.minimum(np.maximum(x, x.dtype.type(attrs.min)), x.dtype.type(attrs.max))
 
 
-OP = Op("Clip", Clip, same_shape, forward, exact, error_bound, no_macs)
+OP = Op("Clip", Clip, same_shape, forward, exact, vjp, error_bound, no_macs)

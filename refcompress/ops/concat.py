@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refcompress.errors import ModelError
-from refcompress.ops.base import Array, Op, Params, Shape
+from refcompress.ops.base import Array, Cotangents, Op, Params, Shape
 from refcompress.ops.elementwise import no_macs
 
 
@@ -72,6 +72,18 @@ def exact(attrs: Concat, inputs: Sequence[NDArray[np.float32]], _params: Params)
     return np.concatenate(inputs, attrs.axis)
 
 
+def vjp(
+    attrs: Concat,
+    inputs: Sequence[Array],
+    _params: Params,
+    _output: Array,
+    cotangent: Array,
+) -> Cotangents:
+    """Each input gets its part of the cotangent."""
+    ends = np.cumsum([x.shape[attrs.axis] for x in inputs])
+    return tuple(np.split(cotangent, ends[:-1], attrs.axis)), {}
+
+
 def error_bound(
     attrs: Concat,
     _inputs: Sequence[Array],
@@ -84,4 +96,4 @@ def error_bound(
     return np.concatenate(errors, attrs.axis)
 
 
-OP = Op("Concat", Concat, infer_shape, forward, exact, error_bound, no_macs, n_inputs=(2, None))
+OP = Op("Concat", Concat, infer_shape, forward, exact, vjp, error_bound, no_macs, n_inputs=(2, None))

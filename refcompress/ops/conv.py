@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from refcompress.errors import ModelError
 from refcompress.ops import dense_convolution, sparse_convolution, weights
-from refcompress.ops.base import Array, Op, Params, Shape, check_bias, sum_error
+from refcompress.ops.base import Array, Cotangents, Op, Params, Shape, batch_sum, check_bias, sum_error
 from refcompress.ops.dense_convolution import Geometry
 from refcompress.ops.weights import SparseRows, Weight
 from refcompress.ops.windows import Pair, check_pads, check_pair, output_plane
@@ -85,7 +86,7 @@ def _convolve(attrs: Conv, x: Array, rows: Weight, shape: Shape) -> Array:
     """Convolve without bias; ``shape`` is the weight's."""
     plane = _plane(attrs, x.shape[1:], shape)
     out = np.empty((x.shape[0], *plane, shape[3]), x.dtype)
-    geometry = Geometry((shape[0], shape[1]), attrs.strides, attrs.pads, attrs.dilations, attrs.group)
+    geometry = _geometry(attrs, shape)
     if isinstance(rows, SparseRows):
         sparse_convolution.convolve(x, rows, geometry, out)
     else:
@@ -98,7 +99,9 @@ def _forward(attrs: Conv, inputs: Sequence[Array], params: Params) -> Array:
     out = _convolve(attrs, x, weights.weight(encoding, x.dtype), encoding.shape)
     bias = weights.optional_array(params.get("bias"), x.dtype)
     if bias is not None:
-        out += bias
+        # whole lines: additions of a few channels at a time would cost more than they add
+        lines = out.reshape(math.prod(out.shape[:2]), out.shape[2] * out.shape[3])
+        lines += np.tile(bias, out.shape[2])
     return out
 
 
@@ -132,6 +135,26 @@ def _interleaved(x: Array) -> Array:
     return weights.read_only(x.transpose(3, 1, 2, 0).reshape(channels, height, width * batch))
 
 
+def _geometry(attrs: Conv, shape: Shape) -> Geometry:
+    return Geometry((shape[0], shape[1]), attrs.strides, attrs.pads, attrs.dilations, attrs.group)
+
+
+def _param_vjp(
+    attrs: Conv, inputs: Sequence[Array], params: Params, _output: Array, cotangent: Array
+) -> dict[str, Array]:
+    shape = params["weight"].shape
+    weight = dense_convolution.weight_vjp(inputs[0], np.ascontiguousarray(cotangent), _geometry(attrs, shape), shape)
+    return {"weight": weight, "bias": batch_sum(cotangent)} if "bias" in params else {"weight": weight}
+
+
+def _vjp(attrs: Conv, inputs: Sequence[Array], params: Params, output: Array, cotangent: Array) -> Cotangents:
+    encoding = params["weight"]
+    rows = weights.dense_rows(encoding, cotangent.dtype)
+    geometry = _geometry(attrs, encoding.shape)
+    x = dense_convolution.input_vjp(np.ascontiguousarray(cotangent), rows, geometry, inputs[0].shape)
+    return (x,), _param_vjp(attrs, inputs, params, output, cotangent)
+
+
 def _error_bound(
     attrs: Conv,
     inputs: Sequence[Array],
@@ -157,8 +180,10 @@ OP = Op(
     infer_shape=_infer_shape,
     forward=_forward,
     exact=_exact,
+    vjp=_vjp,
     error_bound=_error_bound,
     macs=_macs,
     roles=("weight", "bias"),
     optional_roles=("bias",),
+    param_vjp=_param_vjp,
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from refcompress.errors import ModelError
 from refcompress.ops.base import Array, Op, Params
-from refcompress.ops.elementwise import identity, identity_exact, no_macs, same_shape
+from refcompress.ops.elementwise import identity, identity_exact, identity_vjp, no_macs, same_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,4 +45,4 @@ def error_bound(
     return errors[0]
 
 
-OP = Op("Dropout", Dropout, same_shape, identity, identity_exact, error_bound, no_macs)
+OP = Op("Dropout", Dropout, same_shape, identity, identity_exact, identity_vjp, error_bound, no_macs)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from refcompress.ops.base import Array, NoAttrs, Op, Params, Shape
+from refcompress.ops.base import Array, Cotangents, NoAttrs, Op, Params, Shape
 from refcompress.ops.elementwise import no_macs
 
 
@@ -34,6 +34,17 @@ def exact(_attrs: NoAttrs, inputs: Sequence[NDArray[np.float32]], _params: Param
     return inputs[0].reshape(len(inputs[0]), math.prod(inputs[0].shape[1:]))
 
 
+def vjp(
+    _attrs: NoAttrs,
+    inputs: Sequence[Array],
+    _params: Params,
+    _output: Array,
+    cotangent: Array,
+) -> Cotangents:
+    """Return the same elements in the shape of the input."""
+    return (cotangent.reshape(inputs[0].shape),), {}
+
+
 def error_bound(
     attrs: NoAttrs,
     _inputs: Sequence[Array],
@@ -46,4 +57,4 @@ def error_bound(
     return forward(attrs, errors, params)
 
 
-OP = Op("Flatten", NoAttrs, infer_shape, forward, exact, error_bound, no_macs)
+OP = Op("Flatten", NoAttrs, infer_shape, forward, exact, vjp, error_bound, no_macs)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from refcompress.errors import ModelError
 from refcompress.ops import weights
-from refcompress.ops.base import Array, NoAttrs, Op, Params, Shape, check_bias, sum_error
+from refcompress.ops.base import Array, Cotangents, NoAttrs, Op, Params, Shape, batch_sum, check_bias, sum_error
 from refcompress.ops.weights import SparseRows, Weight
 
 MIN_COLUMNS = 4  # fewer vectors than that are multiplied one by one
@@ -33,7 +33,9 @@ def _infer_shape(_attrs: NoAttrs, inputs: Sequence[Shape], params: Mapping[str, 
 def _multiply(x: Array, rows: Weight) -> Array:
     """Multiply the last axis of ``x`` with every row."""
     if not isinstance(rows, SparseRows):
-        return np.asarray(np.matmul(x, rows.T))
+        # one product: matmul would make one for each index of the leading axes
+        vectors = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+        return (vectors @ rows.T).reshape(*x.shape[:-1], len(rows))
     units = len(rows.indptr) - 1
     vectors = weights.read_only(x.reshape(math.prod(x.shape[:-1]), rows.columns))
     return _multiply_sparse(vectors, rows, units).reshape(*x.shape[:-1], units)
@@ -86,6 +88,23 @@ def _exact(_attrs: NoAttrs, inputs: Sequence[NDArray[np.float32]], params: Param
     return out.reshape(*x.shape[:-1], units)
 
 
+def _param_vjp(
+    _attrs: NoAttrs, inputs: Sequence[Array], params: Params, _output: Array, cotangent: Array
+) -> dict[str, Array]:
+    shape = params["weight"].shape
+    vectors = inputs[0].reshape(math.prod(inputs[0].shape[:-1]), shape[0])
+    gradients: dict[str, Array] = {"weight": vectors.T @ cotangent.reshape(len(vectors), shape[1])}
+    if "bias" in params:
+        gradients["bias"] = batch_sum(cotangent)
+    return gradients
+
+
+def _vjp(attrs: NoAttrs, inputs: Sequence[Array], params: Params, output: Array, cotangent: Array) -> Cotangents:
+    rows = weights.dense_rows(params["weight"], cotangent.dtype)
+    vectors = cotangent.reshape(math.prod(cotangent.shape[:-1]), len(rows))
+    return ((vectors @ rows).reshape(inputs[0].shape),), _param_vjp(attrs, inputs, params, output, cotangent)
+
+
 def _error_bound(
     _attrs: NoAttrs,
     inputs: Sequence[Array],
@@ -110,8 +129,10 @@ OP = Op(
     infer_shape=_infer_shape,
     forward=_forward,
     exact=_exact,
+    vjp=_vjp,
     error_bound=_error_bound,
     macs=_macs,
     roles=("weight", "bias"),
     optional_roles=("bias",),
+    param_vjp=_param_vjp,
 )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refcompress.kernels.exact_math import average_pool32
-from refcompress.ops.base import Array, Op, Params, Shape
+from refcompress.ops.base import Array, Cotangents, Op, Params, Shape
 from refcompress.ops.elementwise import no_macs
 from refcompress.ops.pooling import globally_pooled_shape, mean_bound
 
@@ -54,6 +54,19 @@ def exact(attrs: GlobalAveragePool, inputs: Sequence[NDArray[np.float32]], _para
     return mean if attrs.keepdims else mean[:, 0, 0]
 
 
+def vjp(
+    _attrs: GlobalAveragePool,
+    inputs: Sequence[Array],
+    _params: Params,
+    _output: Array,
+    cotangent: Array,
+) -> Cotangents:
+    """Every element of a plane gets an equal share."""
+    batch, height, width, channels = inputs[0].shape
+    share = cotangent.reshape(batch, 1, 1, channels) / cotangent.dtype.type(height * width)
+    return (np.broadcast_to(share, inputs[0].shape),), {}
+
+
 def error_bound(
     attrs: GlobalAveragePool,
     inputs: Sequence[Array],
@@ -68,4 +81,4 @@ def error_bound(
     )
 
 
-OP = Op("GlobalAveragePool", GlobalAveragePool, infer_shape, forward, exact, error_bound, no_macs)
+OP = Op("GlobalAveragePool", GlobalAveragePool, infer_shape, forward, exact, vjp, error_bound, no_macs)

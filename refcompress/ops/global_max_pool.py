@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refcompress.kernels.exact_math import max_pool32
-from refcompress.ops.base import Array, Op, Params, Shape
+from refcompress.ops.base import Array, Cotangents, Op, Params, Shape
 from refcompress.ops.elementwise import monotone_bound, no_macs
 from refcompress.ops.pooling import globally_pooled_shape
 
@@ -52,6 +52,21 @@ def exact(attrs: GlobalMaxPool, inputs: Sequence[NDArray[np.float32]], _params: 
     return most if attrs.keepdims else most[:, 0, 0]
 
 
+def vjp(
+    _attrs: GlobalMaxPool,
+    inputs: Sequence[Array],
+    _params: Params,
+    _output: Array,
+    cotangent: Array,
+) -> Cotangents:
+    """Give the cotangent to the first maximum of each plane, in the order of height and width."""
+    batch, height, width, channels = inputs[0].shape
+    places = inputs[0].reshape(batch, height * width, channels).argmax(1)[:, None]
+    out = np.zeros((batch, height * width, channels), cotangent.dtype)
+    np.put_along_axis(out, places, cotangent.reshape(batch, 1, channels), 1)
+    return (out.reshape(inputs[0].shape),), {}
+
+
 def error_bound(
     attrs: GlobalMaxPool,
     inputs: Sequence[Array],
@@ -69,4 +84,4 @@ def _pooled(attrs: GlobalMaxPool, x: Array) -> Array:
     return result
 
 
-OP = Op("GlobalMaxPool", GlobalMaxPool, infer_shape, forward, exact, error_bound, no_macs)
+OP = Op("GlobalMaxPool", GlobalMaxPool, infer_shape, forward, exact, vjp, error_bound, no_macs)

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refcompress.kernels.exact_math import max_pool32
-from refcompress.ops.base import Array, Op, Params, Shape
+from refcompress.ops import weights
+from refcompress.ops.base import Array, Cotangents, Op, Params, Shape
 from refcompress.ops.elementwise import monotone_bound, no_macs
-from refcompress.ops.pooling import check_window, pooled_shape, taps
-from refcompress.ops.windows import Pads, Pair, pad_plane
+from refcompress.ops.pooling import check_window, pooled_shape
+from refcompress.ops.windows import Pads, Pair, output_size, pad_plane
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,25 @@ def exact(attrs: MaxPool, inputs: Sequence[NDArray[np.float32]], _params: Params
     return max_pool32(inputs[0], attrs.kernel_shape, attrs.strides, attrs.pads)
 
 
+def vjp(
+    attrs: MaxPool,
+    inputs: Sequence[Array],
+    _params: Params,
+    output: Array,
+    cotangent: Array,
+) -> Cotangents:
+    """Give the cotangent to the first maximum of each window, in the order of height and width.
+
+    Where windows overlap, an element adds up what it gets. A window that holds NaN passes nothing on.
+    """
+    from refcompress.kernels import pooling
+
+    x, y, c = (weights.read_only(array) for array in (inputs[0], output, cotangent))
+    out = np.zeros(x.shape, x.dtype)
+    pooling.max_pool_vjp(x, y, c, attrs.kernel_shape, attrs.strides, attrs.pads[:2], out)
+    return (out,), {}
+
+
 def error_bound(
     attrs: MaxPool,
     inputs: Sequence[Array],
@@ -79,7 +99,12 @@ def error_bound(
 
 def _pooled(attrs: MaxPool, x: Array) -> Array:
     padded = pad_plane(x, attrs.pads, -np.inf)
-    return np.ascontiguousarray(reduce(np.maximum, taps(padded, attrs.kernel_shape, attrs.strides)))
+    (kh, kw), (sy, sx) = attrs.kernel_shape, attrs.strides
+    # lines first, in runs as long as a line, then columns: kh + kw maxima in place of kh * kw
+    height, width = output_size(padded.shape[1], kh, sy, (0, 0)), output_size(padded.shape[2], kw, sx, (0, 0))
+    lines = reduce(np.maximum, (padded[:, i : i + (height - 1) * sy + 1 : sy] for i in range(kh)))
+    columns = (lines[:, :, i : i + (width - 1) * sx + 1 : sx] for i in range(kw))
+    return np.ascontiguousarray(reduce(np.maximum, columns))
 
 
-OP = Op("MaxPool", MaxPool, infer_shape, forward, exact, error_bound, no_macs)
+OP = Op("MaxPool", MaxPool, infer_shape, forward, exact, vjp, error_bound, no_macs)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refcompress.errors import ModelError
-from refcompress.ops.base import Array, Op, Params, Shape
+from refcompress.ops.base import Array, Cotangents, Op, Params, Shape
 from refcompress.ops.elementwise import no_macs
-from refcompress.ops.windows import Pads, check_pads, pad_plane
+from refcompress.ops.windows import Pads, check_pads, crop_plane, pad_plane
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,17 @@ def exact(attrs: Pad, inputs: Sequence[NDArray[np.float32]], _params: Params) ->
     return pad_plane(inputs[0], attrs.pads)
 
 
+def vjp(
+    attrs: Pad,
+    _inputs: Sequence[Array],
+    _params: Params,
+    _output: Array,
+    cotangent: Array,
+) -> Cotangents:
+    """Return the inside of the cotangent: nothing flows into the zeros."""
+    return (crop_plane(cotangent, attrs.pads),), {}
+
+
 def error_bound(
     attrs: Pad,
     _inputs: Sequence[Array],
@@ -74,4 +85,4 @@ def error_bound(
     return pad_plane(errors[0], attrs.pads)
 
 
-OP = Op("Pad", Pad, infer_shape, forward, exact, error_bound, no_macs)
+OP = Op("Pad", Pad, infer_shape, forward, exact, vjp, error_bound, no_macs)

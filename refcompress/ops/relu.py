@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from refcompress.ops.base import Array, NoAttrs, Op, Params
-from refcompress.ops.elementwise import no_macs, same_shape
+from refcompress.ops.base import Array, Cotangents, NoAttrs, Op, Params
+from refcompress.ops.elementwise import no_macs, pass_where, same_shape
 
 
 def forward(_attrs: NoAttrs, inputs: Sequence[Array], _params: Params) -> Array:
@@ -28,6 +28,17 @@ def exact(_attrs: NoAttrs, inputs: Sequence[NDArray[np.float32]], _params: Param
     return np.where(inputs[0] > 0, inputs[0], np.float32(0))
 
 
+def vjp(
+    _attrs: NoAttrs,
+    _inputs: Sequence[Array],
+    _params: Params,
+    output: Array,
+    cotangent: Array,
+) -> Cotangents:
+    """Pass the cotangent where x > 0; at 0 the derivative is taken to be 0."""
+    return (pass_where(output > 0, cotangent),), {}
+
+
 def error_bound(
     _attrs: NoAttrs,
     inputs: Sequence[Array],
@@ -41,4 +52,4 @@ def error_bound(
     return bound
 
 
-OP = Op("Relu", NoAttrs, same_shape, forward, exact, error_bound, no_macs)
+OP = Op("Relu", NoAttrs, same_shape, forward, exact, vjp, error_bound, no_macs)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refcompress.errors import ModelError
-from refcompress.ops.base import Array, Op, Params, Shape
+from refcompress.ops.base import Array, Cotangents, Op, Params, Shape
 from refcompress.ops.elementwise import no_macs
 
 
@@ -62,6 +62,17 @@ def exact(attrs: Reshape, inputs: Sequence[NDArray[np.float32]], _params: Params
     return inputs[0].reshape(len(inputs[0]), *attrs.shape)
 
 
+def vjp(
+    _attrs: Reshape,
+    inputs: Sequence[Array],
+    _params: Params,
+    _output: Array,
+    cotangent: Array,
+) -> Cotangents:
+    """Return the same elements in the shape of the input."""
+    return (cotangent.reshape(inputs[0].shape),), {}
+
+
 def error_bound(
     attrs: Reshape,
     _inputs: Sequence[Array],
@@ -74,4 +85,4 @@ def error_bound(
     return forward(attrs, errors, params)
 
 
-OP = Op("Reshape", Reshape, infer_shape, forward, exact, error_bound, no_macs)
+OP = Op("Reshape", Reshape, infer_shape, forward, exact, vjp, error_bound, no_macs)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refcompress.kernels.exact_math import sigmoid32
-from refcompress.ops.base import UNIT_ROUNDOFF, Array, NoAttrs, Op, Params
+from refcompress.ops.base import UNIT_ROUNDOFF, Array, Cotangents, NoAttrs, Op, Params
 from refcompress.ops.elementwise import LIBRARY_ERROR, logistic, monotone_bound, no_macs, same_shape
 
 
@@ -29,6 +29,17 @@ def exact(_attrs: NoAttrs, inputs: Sequence[NDArray[np.float32]], _params: Param
     return sigmoid32(inputs[0])
 
 
+def vjp(
+    _attrs: NoAttrs,
+    _inputs: Sequence[Array],
+    _params: Params,
+    output: Array,
+    cotangent: Array,
+) -> Cotangents:
+    """Multiply with the derivative, y (1 - y)."""
+    return (cotangent * (output * (1 - output)),), {}
+
+
 def error_bound(
     _attrs: NoAttrs,
     inputs: Sequence[Array],
@@ -47,4 +58,4 @@ def error_bound(
     return bound
 
 
-OP = Op("Sigmoid", NoAttrs, same_shape, forward, exact, error_bound, no_macs)
+OP = Op("Sigmoid", NoAttrs, same_shape, forward, exact, vjp, error_bound, no_macs)

@@ -14,6 +14,7 @@ from refcompress.ops.base import (
     SMALLEST_NORMAL,
     UNIT_ROUNDOFF,
     Array,
+    Cotangents,
     NoAttrs,
     Op,
     Params,
@@ -47,6 +48,18 @@ def forward(_attrs: NoAttrs, inputs: Sequence[Array], _params: Params) -> Array:
 def exact(_attrs: NoAttrs, inputs: Sequence[NDArray[np.float32]], _params: Params) -> NDArray[np.float32]:
     """Return it in the order of :func:`refcompress.kernels.exact_math.softmax32`."""
     return softmax32(inputs[0])
+
+
+def vjp(
+    _attrs: NoAttrs,
+    _inputs: Sequence[Array],
+    _params: Params,
+    output: Array,
+    cotangent: Array,
+) -> Cotangents:
+    """Multiply with the Jacobian matrix diag(y) - y y^T: y (c - y . c)."""
+    projected = (output * cotangent).sum(-1, keepdims=True)
+    return (output * (cotangent - projected),), {}
 
 
 def error_bound(
@@ -90,4 +103,4 @@ def _log_sum_of_others(x: Array) -> Array:
     return result
 
 
-OP = Op("Softmax", NoAttrs, infer_shape, forward, exact, error_bound, no_macs)
+OP = Op("Softmax", NoAttrs, infer_shape, forward, exact, vjp, error_bound, no_macs)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refcompress.kernels.exact_math import tanh32
-from refcompress.ops.base import SMALLEST_NORMAL, Array, NoAttrs, Op, Params
+from refcompress.ops.base import SMALLEST_NORMAL, Array, Cotangents, NoAttrs, Op, Params
 from refcompress.ops.elementwise import LIBRARY_ERROR, monotone_bound, no_macs, same_shape
 
 
@@ -29,6 +29,17 @@ def exact(_attrs: NoAttrs, inputs: Sequence[NDArray[np.float32]], _params: Param
     return tanh32(inputs[0])
 
 
+def vjp(
+    _attrs: NoAttrs,
+    _inputs: Sequence[Array],
+    _params: Params,
+    output: Array,
+    cotangent: Array,
+) -> Cotangents:
+    """Multiply with the derivative 1 - y^2, as (1 - y) (1 + y): without rounding near 1."""
+    return (cotangent * ((1 - output) * (1 + output)),), {}
+
+
 def error_bound(
     _attrs: NoAttrs,
     inputs: Sequence[Array],
@@ -43,4 +54,4 @@ def error_bound(
     return bound
 
 
-OP = Op("Tanh", NoAttrs, same_shape, forward, exact, error_bound, no_macs)
+OP = Op("Tanh", NoAttrs, same_shape, forward, exact, vjp, error_bound, no_macs)

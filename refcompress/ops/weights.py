@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -59,9 +59,24 @@ def read_only(array: NDArray[S]) -> NDArray[S]:
 
 
 @contextmanager
-def kept() -> Iterator[None]:
-    """Decode each weight once while the context lasts, for runs that go batch after batch."""
-    token = _kept.set({})
+def kept(given: Iterable[tuple[Encoding, Array]] = ()) -> Iterator[None]:
+    """Decode each weight once while the context lasts, for runs that go batch after batch.
+
+    Parameters
+    ----------
+    given
+        Arrays that stand for what these encodings hold, of their shapes: nothing is decoded then. One encoding
+        stands for one array only, however many parameters share it.
+
+    """
+    store: dict[tuple[str, int, str], tuple[Encoding, Any]] = {}
+    for encoding, values in given:
+        rows = values.reshape(matrix_shape(encoding.shape)[::-1]).T if values.ndim > 1 else values.reshape(1, -1)
+        for what, value in (("weight", rows), ("array", values)):
+            view = value.view()
+            view.flags.writeable = False
+            store[(what, id(encoding), values.dtype.str)] = (encoding, view)
+    token = _kept.set(store)
     try:
         yield
     finally:
@@ -117,6 +132,22 @@ def bias_or_zeros(encoding: Encoding | None, units: int) -> NDArray[np.float32]:
     if encoding is None:
         return read_only(np.zeros(units, np.float32))
     return array(encoding, np.float32).astype(np.float32, copy=False)
+
+
+def dense_rows(encoding: Encoding, dtype: Any) -> Array:
+    """Rows of a weight as a dense matrix (rows, columns), sparse ones filled up with zeros.
+
+    Examples
+    --------
+    >>> dense_rows(encodings.encode([[1.0, 2.0], [3.0, 4.0]]), np.float32)
+    array([[1., 3.],
+           [2., 4.]], dtype=float32)
+
+    """
+    rows = weight(encoding, dtype)
+    if isinstance(rows, SparseRows):
+        return array(encoding, dtype).reshape(matrix_shape(encoding.shape)[::-1]).T
+    return rows
 
 
 def magnitude(rows: Weight) -> Weight:

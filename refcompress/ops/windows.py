@@ -119,6 +119,33 @@ def pad_plane(x: NDArray[T], pads: Pads, value: float = 0.0) -> NDArray[T]:
     return padded
 
 
+def padded_shape(shape: tuple[int, ...], pads: Pads) -> tuple[int, int, int, int]:
+    """Return the shape of what :func:`pad_plane` makes of (batch, height, width, channels).
+
+    Examples
+    --------
+    >>> padded_shape((1, 4, 4, 2), (0, 1, 2, 3))
+    (1, 6, 8, 2)
+
+    """
+    top, left, bottom, right = pads
+    batch, height, width, channels = shape
+    return batch, top + height + bottom, left + width + right, channels
+
+
+def crop_plane(x: NDArray[T], pads: Pads) -> NDArray[T]:
+    """Return the planes inside the padding, the adjoint of :func:`pad_plane` with zeros: a view.
+
+    Examples
+    --------
+    >>> crop_plane(np.arange(3.0).reshape(1, 1, 3, 1), (0, 1, 0, 0)).ravel()
+    array([1., 2.])
+
+    """
+    top, left, bottom, right = pads
+    return x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
+
+
 def windows(x: NDArray[T], kernel: Pair, strides: Pair, dilations: Pair = (1, 1)) -> NDArray[T]:
     """View every window of ``x`` without copying.
 
@@ -159,3 +186,40 @@ def windows(x: NDArray[T], kernel: Pair, strides: Pair, dilations: Pair = (1, 1)
         writeable=False,
     )
     return view
+
+
+def overlap_add(seen: NDArray[Any], strides: Pair, dilations: Pair, out: NDArray[Any]) -> None:
+    """Add what lies in every window to the places the windows show: the adjoint of :func:`windows`.
+
+    Parameters
+    ----------
+    seen
+        (batch, output height, output width, kernel height, kernel width, channels), as ``windows(out, ...)``.
+    strides, dilations
+        (height, width) each.
+    out
+        (batch, height, width, channels), padded; added to.
+
+    Examples
+    --------
+    >>> out = np.zeros((1, 1, 3, 1))
+    >>> overlap_add(np.ones((1, 1, 2, 1, 2, 1)), (1, 1), (1, 1), out)
+    >>> out.ravel()
+    array([1., 2., 1.])
+
+    """
+    batch, height, width, kh, kw, channels = seen.shape
+    (sy, sx), (dy, dx) = strides, dilations
+    lines_are_whole = out.strides[2:] == (channels * out.itemsize, out.itemsize)
+    if out.dtype.kind == "f" and seen.flags.c_contiguous and lines_are_whole and seen.size:
+        from refcompress.kernels import overlap
+
+        # without dilation the taps of a line are neighbours: one run
+        runs = seen.reshape(batch, height, width, kh, *((1, kw * channels) if dx == 1 else (kw, channels)))
+        runs.flags.writeable = False
+        overlap.add_runs(runs, (sy, sx * channels), (dy, dx * channels), out.reshape(*out.shape[:2], -1))
+        return
+    for ky, kx in np.ndindex(kh, kw):
+        top, left = ky * dy, kx * dx
+        shown = out[:, top : top + (height - 1) * sy + 1 : sy, left : left + (width - 1) * sx + 1 : sx]
+        shown += seen[:, :, :, ky, kx]

@@ -1,0 +1,336 @@
+"""Fit: one deterministic training loop with constraints, validation, early stopping and resumable checkpoints."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refcompress.encodings import Bits, Codebook, Dense, Encoding, decode, encode
+from refcompress.encodings.rows import to_rows
+from refcompress.encodings.values import label_bits
+from refcompress.errors import DataError, OptionError
+from refcompress.gradients import gradients
+from refcompress.graph import Graph
+from refcompress.run import Inputs, run
+from refcompress.train import checkpoints, constraints
+from refcompress.train.checkpoints import RunState
+from refcompress.train.clipping import clip_by_global_norm
+from refcompress.train.constraints import Array
+from refcompress.train.modes import running_moments, training_mode
+from refcompress.train.plan import Epoch, Fitted, Plan, Progress
+from refcompress.train.samples import (
+    Samples,
+    Targets,
+    all_targets,
+    augmented,
+    dropout_random,
+    order_of,
+    samples_of,
+    split,
+)
+from refcompress.train.tying import TiedCentroids
+
+_EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Task:
+    """All that does not change while a network is trained."""
+
+    graph: Graph
+    plan: Plan
+    training: Samples
+    validation: Samples | None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(len(self.training) / self.plan.batch_size)
+
+    @property
+    def steps(self) -> int:
+        return self.steps_per_epoch * self.plan.epochs
+
+
+def fit(
+    graph: Graph,
+    inputs: Inputs,
+    targets: Targets,
+    plan: Plan,
+    *,
+    validation: tuple[Inputs, Targets] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_seconds: float = 60.0,
+    progress: Callable[[Progress], None] | None = None,
+) -> Fitted:
+    """Train a network of one output.
+
+    The same arguments give the same bytes, on the same machine with the same libraries and number of BLAS threads:
+    whatever is random depends on ``plan.seed`` and on the number of the step or the epoch alone. All arithmetic is
+    float32.
+
+    Parameters
+    ----------
+    graph
+        The network; parameters in any encoding. Those in the roles ``mean`` and ``var`` are not trained: they follow
+        the moments of the batches.
+    inputs
+        As in :func:`refcompress.run.run`.
+    targets
+        What the loss gets after the output: one array (samples, ...), or a tuple of them.
+    plan
+        What to do.
+    validation
+        Inputs and targets to choose the best epoch by; without them a share ``plan.validation`` is set aside.
+    checkpoint
+        A file. If it exists the training goes on from there, and ends with exactly the weights of one that was never
+        interrupted; it is written at the end of each epoch and now and then between, always whole.
+    checkpoint_seconds
+        Time from one checkpoint within an epoch to the next.
+    progress
+        Called after each step.
+
+    Returns
+    -------
+    Fitted
+        The network with its new weights, and what each epoch gave.
+
+    Raises
+    ------
+    DataError
+        Arrays do not fit the network or each other, the checkpoint is of another training, or the loss is no longer
+        finite.
+    OptionError
+        The plan does not fit the network.
+    FormatError
+        The checkpoint is damaged.
+
+    Examples
+    --------
+    >>> from refcompress.graph import Node, TensorSpec
+    >>> from refcompress.ops import NoAttrs
+    >>> from refcompress.train import Sgd, losses
+    >>> node = Node("Gemm", "fc", ("x",), "y", {"weight": "w"}, NoAttrs())
+    >>> graph = Graph((TensorSpec("x", (1,)),), ("y",), (node,), {"w": encode([[0.0]])})
+    >>> x = np.arange(1.0, 5.0).reshape(4, 1)
+    >>> plan = Plan(epochs=50, batch_size=2, optimizer=Sgd(), rate=0.05, loss=losses.mean_squared_error)
+    >>> decode(fit(graph, x, 3 * x, plan).graph.params["w"]).round(3)
+    array([[3.]], dtype=float32)
+
+    """
+    task = _task(graph, inputs, targets, plan, validation)
+    # the fingerprint takes reading all samples once; without a checkpoint nobody asks for it
+    fingerprint = "" if checkpoint is None else _fingerprint(task)
+    state = _begin(task)
+    if checkpoint is not None and Path(checkpoint).exists():
+        state = checkpoints.load(checkpoint, fingerprint)
+    clock = _Clock(state.count)
+    saved_at = time.monotonic()
+    while state.count < task.steps and not state.stopped:
+        state = _advance(task, state)
+        ended = state.count % task.steps_per_epoch == 0
+        if checkpoint is not None and (ended or time.monotonic() - saved_at >= checkpoint_seconds):
+            checkpoints.save(checkpoint, state, fingerprint)
+            saved_at = time.monotonic()
+        if progress is not None:
+            progress(clock.report(task, state))
+    return _fitted(graph, task, state)
+
+
+def logits_graph(graph: Graph) -> Graph:
+    """Return the network without the Softmax or Sigmoid that makes its output; others stay as they are.
+
+    Examples
+    --------
+    >>> from refcompress.graph import Node, TensorSpec
+    >>> from refcompress.ops import NoAttrs
+    >>> node = Node("Softmax", "softmax", ("x",), "y", attrs=NoAttrs())
+    >>> logits_graph(Graph((TensorSpec("x", (2,)),), ("y",), (node,), {})).outputs
+    ('x',)
+
+    """
+    last = next((node for node in graph.nodes if node.output == graph.outputs[0]), None)
+    if last is None or last.op not in {"Softmax", "Sigmoid"}:
+        return graph
+    if any(last.output in node.inputs for node in graph.nodes):
+        return replace(graph, outputs=last.inputs)
+    return replace(graph, outputs=last.inputs, nodes=tuple(node for node in graph.nodes if node is not last))
+
+
+def _task(
+    graph: Graph, inputs: Inputs, targets: Targets, plan: Plan, validation: tuple[Inputs, Targets] | None
+) -> _Task:
+    if len(graph.outputs) != 1:
+        raise OptionError(f"a network with the outputs {list(graph.outputs)}; training takes one: cut the others off")
+    if plan.augment is not None and len(graph.inputs) != 1:
+        raise OptionError("augmentation of a network with several inputs; augment the data before instead")
+    trained = logits_graph(graph) if plan.from_logits else graph
+    samples = samples_of(graph, inputs, targets)
+    held_out = None if validation is None else samples_of(graph, *validation)
+    if validation is None and plan.validation:
+        samples, held_out = split(plan, samples)
+    return _Task(trained, plan, samples, held_out)
+
+
+def _begin(task: _Task) -> RunState:
+    kept = {name for _, role, name in task.graph.weights() if role in {"mean", "var"}}
+    used = dict.fromkeys(name for _, _, name in task.graph.weights())
+    for pattern in task.plan.frozen:
+        if not fnmatch.filter(used, pattern):
+            raise OptionError(f"no parameter is named {pattern!r}; there are {', '.join(used)}")
+    values = {name: np.asarray(decode(task.graph.params[name]), np.float32) for name in used}
+    frozen = {name for pattern in task.plan.frozen for name in fnmatch.filter(used, pattern)}
+    moving = {name: array for name, array in values.items() if name not in kept | frozen}
+    latents, states = constraints.start(task.plan.constraints, moving)
+    latents = {name: np.array(array) for name, array in latents.items()}  # steps write into them
+    return RunState(0, latents, task.plan.optimizer.start(latents), states, {name: values[name] for name in kept})
+
+
+def _advance(task: _Task, state: RunState) -> RunState:
+    """Take one step, and finish the epoch if it was its last."""
+    epoch, position = divmod(state.count, task.steps_per_epoch)
+    order = order_of(task.plan, epoch, len(task.training))
+    size = task.plan.batch_size
+    batch = task.training[order[position * size : (position + 1) * size]]
+    state, loss = _step(task, state, augmented(task.plan, batch, state.count))
+    if not math.isfinite(loss):
+        raise DataError(f"the loss is {loss} at step {state.count}; lower the rate, or clip the gradients")
+    state = replace(state, loss_total=state.loss_total + loss * len(batch))
+    return _finish_epoch(task, state) if state.count % task.steps_per_epoch == 0 else state
+
+
+def _step(task: _Task, state: RunState, batch: Samples) -> tuple[RunState, float]:
+    plan, held = task.plan, task.plan.constraints
+    mode = training_mode(task.graph, dropout_random(plan, state.count), batch_moments=plan.batch_moments)
+    params = constraints.effective(held, state.latents, state.constraints)
+    targets, values = all_targets(plan, batch), []
+
+    def slope(outputs: tuple[Array, ...]) -> tuple[Array]:
+        value, gradient = plan.loss(outputs[0], *targets)
+        values.append(value)
+        return (gradient,)
+
+    given = params if plan.batch_moments else {**params, **state.running}
+    _, _, grads = gradients(task.graph, batch.inputs, slope, params=given, wrt_inputs=False, replaced=mode.operators)
+    pulled = constraints.pull(held, {name: grads[name] for name in params}, state.constraints)
+    if plan.clip_norm is not None:
+        pulled, _ = clip_by_global_norm(pulled, plan.clip_norm)
+    own = {name: grad if grad.flags.writeable else grad.copy() for name, grad in pulled.items()}
+    latents, optimizer = plan.optimizer.step(
+        state.latents, own, state.optimizer, plan.rate_at(state.count), donate=True
+    )
+    latents, states = constraints.follow(held, latents, state.constraints, state.count + 1)
+    running = running_moments(task.graph, state.running, mode.moments, plan.moment_memory)
+    after = replace(
+        state, count=state.count + 1, latents=latents, optimizer=optimizer, constraints=states, running=running
+    )
+    return after, values[0]
+
+
+def _finish_epoch(task: _Task, state: RunState) -> RunState:
+    plan, number = task.plan, state.count // task.steps_per_epoch
+    params = _params(task, state)
+    score = None if task.validation is None else _score(task, params, task.validation)
+    epoch = Epoch(number, state.loss_total / len(task.training), score, plan.rate_at(state.count - 1))
+    history = (*state.history, epoch)
+    state = replace(state, loss_total=0.0, history=history)
+    if score is None or number < plan.keep_from:
+        return state
+    best = min((each.score for each in history[plan.keep_from - 1 : -1] if each.score is not None), default=math.inf)
+    if score < best or not state.best_epoch:
+        state = replace(state, best_epoch=number)
+        if plan.keep == "best":
+            state = replace(state, best={name: array.copy() for name, array in params.items()})
+    waited = number - state.best_epoch
+    return replace(state, stopped=plan.patience is not None and waited >= plan.patience)
+
+
+def _score(task: _Task, params: Mapping[str, Array], samples: Samples) -> float:
+    graph = task.graph.with_params({name: encode(array) for name, array in params.items()})
+    (output,) = run(graph, samples.inputs, batch_size=_EVALUATION_BATCH)
+    targets = all_targets(task.plan, samples)
+    with np.errstate(all="ignore"):  # a network that has gone astray scores inf, which is never the best
+        if task.plan.score is not None:
+            score = float(task.plan.score(output, *targets))
+        else:
+            score = float(task.plan.loss(output, *targets)[0])
+    return math.inf if math.isnan(score) else score
+
+
+def _params(task: _Task, state: RunState) -> dict[str, Array]:
+    """Everything that training has changed, as the network uses it."""
+    return {**constraints.effective(task.plan.constraints, state.latents, state.constraints), **state.running}
+
+
+def _fitted(graph: Graph, task: _Task, state: RunState) -> Fitted:
+    params = state.best or _params(task, state)
+    tied = {name for each in task.plan.constraints if isinstance(each, TiedCentroids) for name in each.names}
+    changed = {name: _shared(array) if name in tied else encode(array) for name, array in params.items()}
+    last = state.history[-1].number
+    return Fitted(graph.with_params(changed), state.history, state.best_epoch if state.best else last, state.count)
+
+
+def _shared(array: Array) -> Encoding:
+    centroids, labels = np.unique(to_rows(array), return_inverse=True)
+    stream = Bits(labels.reshape(-1).astype(np.uint16), label_bits(centroids.size))
+    return Dense(array.shape, Codebook(centroids.astype(np.float32) + np.float32(0), stream))
+
+
+def _fingerprint(task: _Task) -> str:
+    """Digest of network, data and the options that a checkpoint depends on.
+
+    Functions of the plan cannot be compared; of the rate, its values at the beginning, the middle and the end can.
+    """
+    plan, digest = task.plan, hashlib.sha256()
+    rates = [plan.rate_at(count) for count in (0, 1, task.steps // 2, task.steps - 1)]
+    options = (plan.epochs, plan.batch_size, plan.seed, plan.optimizer, plan.clip_norm, plan.frozen, plan.keep)
+    more = (plan.keep_from, plan.patience, plan.batch_moments, plan.moment_memory, plan.from_logits, rates)
+    held = [(type(each).__name__, each.names) for each in plan.constraints]
+    digest.update(repr((options, more, held, task.graph.inputs, task.graph.outputs, task.graph.nodes)).encode())
+    for name, array in _arrays(task):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _arrays(task: _Task) -> Iterator[tuple[str, NDArray[Any]]]:
+    yield from ((name, decode(encoding)) for name, encoding in sorted(task.graph.params.items()))
+    for samples in filter(None, (task.training, task.validation)):
+        yield from samples.inputs.items()
+        yield from (("target", array) for array in samples.targets)
+
+
+class _Clock:
+    """Measures the pace since a training began or resumed."""
+
+    def __init__(self, count: int) -> None:
+        self._first = count
+        self._begin = time.monotonic()
+
+    def report(self, task: _Task, state: RunState) -> Progress:
+        """Return where the training stands."""
+        seconds = max(time.monotonic() - self._begin, 1e-9)
+        per_second = (state.count - self._first) / seconds
+        epoch, position = divmod(state.count - 1, task.steps_per_epoch)
+        finished = state.history[-1] if position + 1 == task.steps_per_epoch else None
+        seen = min((position + 1) * task.plan.batch_size, len(task.training))
+        return Progress(
+            step=state.count,
+            steps=task.steps,
+            epoch=epoch + 1,
+            epochs=task.plan.epochs,
+            loss=finished.loss if finished else state.loss_total / seen,
+            rate=task.plan.rate_at(state.count - 1),
+            samples_per_second=per_second * len(task.training) / task.steps_per_epoch,
+            seconds_left=(task.steps - state.count) / per_second,
+            finished=finished,
+        )
