@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 from refcompress.version import __version__
 
 if TYPE_CHECKING:
-    from refcompress import analysis, encodings, errors, formats, ops, passes, recipe, verify
+    from refcompress import analysis, encodings, errors, formats, ops, passes, recipe, train, verify
     from refcompress.compress import compress
     from refcompress.formats import load, save
     from refcompress.gradients import gradients
     from refcompress.graph import Graph, Node, TensorSpec
     from refcompress.run import run, run_all, run_exact, run_exact_all
 
-_MODULES = ("analysis", "encodings", "errors", "formats", "ops", "passes", "recipe", "verify")
+_MODULES = ("analysis", "encodings", "errors", "formats", "ops", "passes", "recipe", "train", "verify")
 _NAMES = {
     "Graph": "refcompress.graph",
     "Node": "refcompress.graph",
@@ -60,6 +60,7 @@ __all__ = [
     "run_exact",
     "run_exact_all",
     "save",
+    "train",
     "verify",
 ]
 
