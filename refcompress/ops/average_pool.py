@@ -10,7 +10,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from refcompress.kernels.exact_math import average_pool32
+from refcompress.kernels.exact_pools import average_pool32
 from refcompress.ops.base import Array, Cotangents, Op, Params, Shape
 from refcompress.ops.elementwise import no_macs
 from refcompress.ops.pooling import check_window, mean_bound, pooled_shape, taps
@@ -66,7 +66,7 @@ def forward(attrs: AveragePool, inputs: Sequence[Array], _params: Params) -> Arr
 
 
 def exact(attrs: AveragePool, inputs: Sequence[NDArray[np.float32]], _params: Params) -> NDArray[np.float32]:
-    """Return it in the order of :func:`refcompress.kernels.exact_math.average_pool32`."""
+    """Return it in the order of :func:`refcompress.kernels.exact_pools.average_pool32`."""
     return average_pool32(
         inputs[0], attrs.kernel_shape, attrs.strides, attrs.pads, count_include_pad=attrs.count_include_pad
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from refcompress.kernels.exact_math import average_pool32
+from refcompress.kernels.exact_pools import average_pool32
 from refcompress.ops.base import Array, Cotangents, Op, Params, Shape
 from refcompress.ops.elementwise import no_macs
 from refcompress.ops.pooling import globally_pooled_shape, mean_bound

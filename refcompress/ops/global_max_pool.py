@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from refcompress.kernels.exact_math import max_pool32
+from refcompress.kernels.exact_pools import max_pool32
 from refcompress.ops.base import Array, Cotangents, Op, Params, Shape
 from refcompress.ops.elementwise import monotone_bound, no_macs
 from refcompress.ops.pooling import globally_pooled_shape

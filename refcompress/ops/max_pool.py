@@ -9,7 +9,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from refcompress.kernels.exact_math import max_pool32
+from refcompress.kernels.exact_pools import max_pool32
 from refcompress.ops import weights
 from refcompress.ops.base import Array, Cotangents, Op, Params, Shape
 from refcompress.ops.elementwise import monotone_bound, no_macs
@@ -62,7 +62,7 @@ def forward(attrs: MaxPool, inputs: Sequence[Array], _params: Params) -> Array:
 
 
 def exact(attrs: MaxPool, inputs: Sequence[NDArray[np.float32]], _params: Params) -> NDArray[np.float32]:
-    """Return it in the order of :func:`refcompress.kernels.exact_math.max_pool32`."""
+    """Return it in the order of :func:`refcompress.kernels.exact_pools.max_pool32`."""
     return max_pool32(inputs[0], attrs.kernel_shape, attrs.strides, attrs.pads)
 
 

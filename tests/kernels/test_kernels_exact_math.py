@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import special
 
-from refcompress.kernels import exact_math
+from refcompress.kernels import exact_math, exact_pools
 
 F = np.float32
 INFINITY_BITS = 0x7F800000
@@ -318,15 +318,15 @@ def pools(draw: st.DrawFn) -> tuple[NDArray[np.float32], tuple[int, int], tuple[
 def test_pools_follow_the_scalar_loops(
     case: tuple[NDArray[np.float32], tuple[int, int], tuple[int, int], tuple[int, int, int, int]],
 ) -> None:
-    assert_same_bits(exact_math.max_pool32(*case), pool_loops(*case, loop_max))
-    excluded = exact_math.average_pool32(*case, count_include_pad=False)
+    assert_same_bits(exact_pools.max_pool32(*case), pool_loops(*case, loop_max))
+    excluded = exact_pools.average_pool32(*case, count_include_pad=False)
     assert_same_bits(excluded, pool_loops(*case, loop_mean))
-    included = exact_math.average_pool32(*case, count_include_pad=True)
+    included = exact_pools.average_pool32(*case, count_include_pad=True)
     assert_same_bits(included, pool_loops(*case, loop_mean_with_padding))
 
 
 def test_max_pool_keeps_minus_infinity_and_nan_in_first_place() -> None:
     x = np.array([-np.inf, -np.inf, np.nan, 1.0], np.float32).reshape(1, 1, 4, 1)
-    y = exact_math.max_pool32(x, (1, 2), (1, 2), (0, 0, 0, 0))
+    y = exact_pools.max_pool32(x, (1, 2), (1, 2), (0, 0, 0, 0))
     assert y[0, 0, 0, 0] == -np.inf
     assert np.isnan(y[0, 0, 1, 0])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from refcompress.errors import ModelError
-from refcompress.kernels import exact_math
+from refcompress.kernels import exact_pools
 from refcompress.ops import OPS
 from refcompress.ops.average_pool import AveragePool
 from refcompress.ops.base import deterministic_gamma
@@ -69,7 +69,7 @@ def test_max_pool_equals_loops(case: tuple[NDArray[np.float32], Window]) -> None
         MaxPool(*window),
         [x],
         lambda inputs, _: naive_pool(inputs[0], window, lambda seen, _taps: max(seen)),
-        exact_oracle=lambda inputs, _: exact_math.max_pool32(inputs[0], *window),
+        exact_oracle=lambda inputs, _: exact_pools.max_pool32(inputs[0], *window),
     )
 
 
@@ -83,7 +83,7 @@ def test_average_pool_equals_loops(case: tuple[NDArray[np.float32], Window], inc
         lambda inputs, _: naive_pool(
             inputs[0], window, lambda seen, taps: sum(seen) / (taps if include else len(seen))
         ),
-        exact_oracle=lambda inputs, _: exact_math.average_pool32(inputs[0], *window, count_include_pad=include),
+        exact_oracle=lambda inputs, _: exact_pools.average_pool32(inputs[0], *window, count_include_pad=include),
     )
 
 
