@@ -170,23 +170,17 @@ NETWORKS = {
 }
 
 
-def compressed_recipe(network: Network) -> recipe.Recipe:
+def read_recipe(network: Network) -> recipe.Recipe:
     """Read the network's recipe."""
     text = resources.files("reference_models").joinpath("recipes", network.recipe).read_text("utf-8")
     return recipe.parse(text, network.recipe)
-
-
-def quality(network: Network, graph: Graph, small: Graph, samples: Samples, labels: NDArray[np.int64] | None) -> str:
-    """Say how good the compressed network is on some inputs."""
-    (reference,), (outputs,) = (refcompress.run(each, samples) for each in (graph, small))
-    return network.quality(outputs, reference, samples, labels)
 
 
 def try_rate(network: Network, graph: Graph, inputs: Inputs, rate: float) -> Trial:
     """Compress with the network's recipe, but at another rate."""
     steps = tuple(
         replace(step, options={**step.options, "rate": rate}) if "rate" in step.options else step
-        for step in compressed_recipe(network).steps
+        for step in read_recipe(network).steps
     )
     small, report = refcompress.compress(graph, recipe.Recipe(steps), inputs={graph.inputs[0].name: inputs.calibration})
     (reference,), (outputs,) = (refcompress.run(each, inputs.validation) for each in (graph, small))
@@ -212,20 +206,18 @@ def measure(name: str, data: Path, samples: int, folder: Path) -> Row:
     network = NETWORKS[name]
     inputs = network.inputs(data)
     graph = refcompress.load(data / "h5" / network.checkpoint)
-    small, report = refcompress.compress(
-        graph, compressed_recipe(network), inputs={graph.inputs[0].name: inputs.calibration}
-    )
+    small, report = refcompress.compress(graph, read_recipe(network), inputs={graph.inputs[0].name: inputs.calibration})
     folder.mkdir(parents=True, exist_ok=True)
     refcompress.save(small, folder / f"{name}.rcz")
     small = refcompress.load(folder / f"{name}.rcz")
     few = inputs.test[:samples]
     (on_m4,) = check_export(small, few, on=[targets.M4], count=True) if targets.available(targets.M4) else (None,)
-    (outputs,) = refcompress.run(small, few)
+    (reference,), (outputs,) = (refcompress.run(each, inputs.test) for each in (graph, small))
     return Row(
         network.title,
         report.dense_bytes,
         (folder / f"{name}.rcz").stat().st_size,
-        quality(network, graph, small, inputs.test, inputs.test_labels),
+        network.quality(outputs, reference, inputs.test, inputs.test_labels),
         on_m4 and on_m4.text_bytes + on_m4.data_bytes - harness_bytes(small, few),
         on_m4 and on_m4.arena_bytes + (on_m4.stack_bytes or 0) + 4 * (few[0].size + outputs[0].size),
         on_m4 and on_m4.instructions,
