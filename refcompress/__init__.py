@@ -18,19 +18,21 @@ from typing import TYPE_CHECKING
 from refcompress.version import __version__
 
 if TYPE_CHECKING:
-    from refcompress import analysis, encodings, errors, formats, ops, passes, recipe, train, verify
+    from refcompress import analysis, encodings, errors, formats, methods, ops, passes, recipe, train, verify
     from refcompress.compress import compress
+    from refcompress.deep_compression import deep_compression
     from refcompress.formats import load, save
     from refcompress.gradients import gradients
     from refcompress.graph import Graph, Node, TensorSpec
     from refcompress.run import run, run_all, run_exact, run_exact_all
 
-_MODULES = ("analysis", "encodings", "errors", "formats", "ops", "passes", "recipe", "train", "verify")
+_MODULES = ("analysis", "encodings", "errors", "formats", "methods", "ops", "passes", "recipe", "train", "verify")
 _NAMES = {
     "Graph": "refcompress.graph",
     "Node": "refcompress.graph",
     "TensorSpec": "refcompress.graph",
     "compress": "refcompress.compress",
+    "deep_compression": "refcompress.deep_compression",
     "gradients": "refcompress.gradients",
     "load": "refcompress.formats",
     "run": "refcompress.run",
@@ -47,11 +49,13 @@ __all__ = [
     "__version__",
     "analysis",
     "compress",
+    "deep_compression",
     "encodings",
     "errors",
     "formats",
     "gradients",
     "load",
+    "methods",
     "ops",
     "passes",
     "recipe",

@@ -14,6 +14,9 @@ A recipe lists passes in the order in which they run, each with its options and 
     [[pass]]
     name = "share_weights.kmeans"
     bits = 5
+
+Steps named ``train.*`` train the network (:data:`refcompress.methods.METHODS`); recipes with such steps are run with
+data, by :func:`refcompress.deep_compression.deep_compression`.
 """
 
 from __future__ import annotations
@@ -27,34 +30,43 @@ from typing import Any, Literal, get_args
 
 from refcompress.errors import OptionError, did_you_mean
 from refcompress.kernels.kmeans import Init
-from refcompress.passes import LayerRule, prune, quantize, share_weights
-
-Kind = str | tuple[str, ...]
-"""What an option takes: one of the three below, or one of some texts."""
-
-_NUMBER, _WHOLE, _FLAG = "a number", "a whole number", "true or false"
+from refcompress.kinds import FLAG, NUMBER, NUMBERS, TEXTS, WHOLE, Kind, is_kind
+from refcompress.methods.plan_options import PLAN_OPTIONS
+from refcompress.methods.prune_gradually import Masking
+from refcompress.methods.raise_threshold import Deviation
+from refcompress.passes import LayerRule, prune, prune_units, quantize, share_weights
+from refcompress.train import masks, tying
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a recipe may say about a pass of :data:`refcompress.passes.PASSES`.
+    """What a recipe may say about a pass of :data:`refcompress.passes.PASSES` or a training step.
 
     Attributes
     ----------
     required, optional
         Name of each option to what it takes.
+    by_layer
+        Options that may differ for single layers; None for all.
     reversible
         Whether a single parameter may go back to the values it had before the pass. It may not where the pass
         changes other parameters or nodes to match.
     needs_inputs
         Whether the pass takes calibration samples, which a recipe cannot hold.
+    trains
+        Whether it is a training step.
+    keywords
+        Option to the argument it is for, where the names differ.
 
     """
 
     required: Mapping[str, Kind] = field(default_factory=dict)
     optional: Mapping[str, Kind] = field(default_factory=dict)
+    by_layer: tuple[str, ...] | None = None
     reversible: bool = True
     needs_inputs: bool = False
+    trains: bool = False
+    keywords: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def known(self) -> dict[str, Kind]:
@@ -62,32 +74,83 @@ class Options:
         return {**self.required, **self.optional}
 
 
+def _training(
+    required: Mapping[str, Kind] | None = None,
+    optional: Mapping[str, Kind] | None = None,
+    by_layer: tuple[str, ...] = (),
+    keywords: Mapping[str, str] | None = None,
+) -> Options:
+    """Options of a training step: its own, those of the plan, and whether its network teaches the steps after it."""
+    plan = dict(PLAN_OPTIONS)
+    first = {"epochs": plan.pop("epochs"), **(required or {})}
+    every = {**(optional or {}), **plan, "teacher": FLAG}
+    return Options(first, every, by_layer, reversible=False, trains=True, keywords=keywords or {})
+
+
 OPTIONS: Mapping[str, Options] = {
-    "factorize.svd": Options(optional={"rank": _WHOLE, "fraction": _NUMBER, "energy": _NUMBER}, reversible=False),
+    "factorize.svd": Options(optional={"rank": WHOLE, "fraction": NUMBER, "energy": NUMBER}, reversible=False),
     "fold_batch_norm": Options(reversible=False),
-    "prune.magnitude": Options({"sparsity": _NUMBER}, {"scope": get_args(prune.Scope), "ties": get_args(prune.Ties)}),
+    "prune.magnitude": Options({"sparsity": NUMBER}, {"scope": get_args(prune.Scope), "ties": get_args(prune.Ties)}),
     # "cached": those that each weight has before the first pruning pass of the recipe
-    "prune.threshold": Options({"q": _NUMBER}, {"std": ("all", "surviving", "cached"), "inclusive": _FLAG}),
+    "prune.threshold": Options({"q": NUMBER}, {"std": get_args(Deviation), "inclusive": FLAG}),
+    "prune.units": Options({"sparsity": NUMBER}, {"norm": get_args(prune_units.Norm)}, reversible=False),
     "quantize.linear": Options(
-        {"bits": _WHOLE},
+        {"bits": WHOLE},
         {
             "scheme": get_args(quantize.Scheme),
             "granularity": get_args(quantize.Granularity),
             "range": get_args(quantize.Range),
-            "biases": _FLAG,
+            "biases": FLAG,
         },
     ),
     "quantize.calibrated": Options(
-        {"rate": _NUMBER}, {"seed": _WHOLE, "damping": _NUMBER}, reversible=False, needs_inputs=True
+        {"rate": NUMBER}, {"seed": WHOLE, "damping": NUMBER}, reversible=False, needs_inputs=True
     ),
+    "remove_dead_units": Options(reversible=False),
     "share_weights.kmeans": Options(
-        {"bits": _WHOLE},
+        {"bits": WHOLE},
         {
             "init": get_args(Init),
             "zero": get_args(share_weights.Zero),
-            "seed": _WHOLE,
-            "max_iterations": _WHOLE,
+            "seed": WHOLE,
+            "max_iterations": WHOLE,
+            "biases": FLAG,
         },
+    ),
+    "train.fine_tune": _training(
+        optional={"gradient": get_args(tying.Gradient), "reassign_every": WHOLE, "biases": FLAG}
+    ),
+    "train.prune_gradually": _training(
+        {"sparsity": NUMBER},
+        {
+            "scope": get_args(masks.Scope),
+            "begin": NUMBER,
+            "end": NUMBER,
+            "every": WHOLE,
+            "masks": get_args(Masking),
+        },
+        by_layer=("sparsity",),
+    ),
+    "train.prune_iteratively": _training(
+        {"sparsities": NUMBERS}, {"scope": get_args(masks.Scope)}, by_layer=("sparsities",)
+    ),
+    "train.raise_threshold": _training(
+        optional={
+            "groups": TEXTS,
+            "start": NUMBER,
+            "step": NUMBER,
+            "budget": NUMBER,
+            "std": get_args(Deviation),
+            "inclusive": FLAG,
+            "max_rounds": WHOLE,
+        }
+    ),
+    # its "rate" has another name here: that of all steps is the rate of learning
+    "train.surgery": _training(
+        {"threshold_rate": NUMBER},
+        {"margin": NUMBER, "gamma": NUMBER, "power": NUMBER, "end": NUMBER},
+        by_layer=("threshold_rate", "margin"),
+        keywords={"threshold_rate": "rate"},
     ),
 }
 
@@ -264,26 +327,21 @@ def _check_step(step: Step, where: str) -> None:
     for name, kind in options.required.items():
         if name not in step.options:
             raise OptionError(f"{where} lacks the option {name!r}; give {kind}")
+    if options.by_layer == () and step.layers:
+        raise OptionError(f"{where} has no options of single layers; take its [[pass.layers]] away")
+    by_layer = options.known if options.by_layer is None else {name: options.known[name] for name in options.by_layer}
     for number, rule in enumerate(step.layers, 1):
-        _check_options(rule.options, {**options.known, "skip": _FLAG}, f"{where}, layers {number}")
+        _check_options(rule.options, {**by_layer, "skip": FLAG}, f"{where}, layers {number}")
 
 
 def _check_options(options: Mapping[str, Any], known: Mapping[str, Kind], where: str) -> None:
     _refuse_unknown(options, known, where, "option")
     for name, value in options.items():
         kind = known[name]
-        if isinstance(kind, str) and not _is_kind(value, kind):
-            raise OptionError(f"{where}: {name} = {value!r}; it must be {kind}")
-        if isinstance(kind, tuple) and value not in kind:
-            close = did_you_mean(value, kind)
-            raise OptionError(f"{where}: {name} = {value!r}; allowed are {', '.join(kind)}{close}")
-
-
-def _is_kind(value: Any, kind: str) -> bool:
-    if kind == _FLAG:
-        return isinstance(value, bool)
-    allowed = (int,) if kind == _WHOLE else (int, float)
-    return isinstance(value, allowed) and not isinstance(value, bool)
+        if not is_kind(value, kind):
+            allowed = f"it must be {kind}" if isinstance(kind, str) else f"allowed are {', '.join(kind)}"
+            close = did_you_mean(value, kind) if isinstance(kind, tuple) else ""
+            raise OptionError(f"{where}: {name} = {value!r}; {allowed}{close}")
 
 
 def _refuse_unknown(names: Iterable[str], known: Iterable[str], where: str, what: str) -> None:

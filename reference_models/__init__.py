@@ -9,7 +9,10 @@ from reference_models import digits_cnn, lenet_5, lenet_300_100
 DIGITS_CHECKPOINT = Path(__file__).parent / "checkpoints" / "digits_cnn.h5"
 """A network trained by us on the UCI digits, as a Keras HDF5 file."""
 
-DIGITS_RECIPE = Path(__file__).parent / "recipes" / "digits_cnn.toml"
+RECIPES = Path(__file__).parent / "recipes"
+"""Where our recipes lie."""
+
+DIGITS_RECIPE = RECIPES / "digits_cnn.toml"
 """A recipe that compresses it without retraining."""
 
-__all__ = ["DIGITS_CHECKPOINT", "DIGITS_RECIPE", "digits_cnn", "lenet_5", "lenet_300_100"]
+__all__ = ["DIGITS_CHECKPOINT", "DIGITS_RECIPE", "RECIPES", "digits_cnn", "lenet_5", "lenet_300_100"]

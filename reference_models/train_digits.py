@@ -8,7 +8,6 @@ another BLAS adds in another order, which is why the trained file is shipped too
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Iterator
@@ -18,11 +17,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from refcompress.encodings import encode
 from refcompress.files import write_file
-from refcompress.formats import hdf5_write
+from refcompress.graph import Graph
 from reference_models import DIGITS_CHECKPOINT, digits_cnn
 from reference_models.backprop import Array, Params, backward, forward, params_of
 from reference_models.data import Labelled, Splits, digits
+from reference_models.keras_file import keras_file
 
 SEED = 1
 EPOCHS = 80
@@ -125,64 +126,10 @@ def _adam(  # Kingma & Ba, ICLR 2015, algorithm 1, with the moments updated in p
     return updated
 
 
-def keras_layers() -> list[tuple[str, dict[str, object]]]:
-    """Return class and options of each layer of the network, as a Keras 2 Sequential model lists them."""
-
-    def conv(name: str, filters: int) -> tuple[str, dict[str, object]]:
-        options = {
-            "kernel_size": [3, 3],
-            "strides": [1, 1],
-            "padding": "same",
-            "dilation_rate": [1, 1],
-            "groups": 1,
-        }
-        shared = {"data_format": "channels_last", "activation": "relu", "use_bias": True}
-        return "Conv2D", {"name": name, "filters": filters, **options, **shared}
-
-    def dense(name: str, units: int, activation: str) -> tuple[str, dict[str, object]]:
-        return "Dense", {"name": name, "units": units, "activation": activation, "use_bias": True}
-
-    pool = {"pool_size": [2, 2], "strides": [2, 2], "padding": "valid", "data_format": "channels_last"}
-    return [
-        (
-            "InputLayer",
-            {"name": "image", "batch_input_shape": [None, 8, 8, 1], "sparse": False, "ragged": False},
-        ),
-        conv("conv1", 16),
-        conv("conv2", 32),
-        ("MaxPooling2D", {"name": "pool", **pool}),
-        ("Flatten", {"name": "flatten", "data_format": "channels_last"}),
-        ("Dropout", {"name": "dropout", "rate": digits_cnn.DROPOUT}),
-        dense("dense1", 48, "relu"),
-        dense("dense2", 10, "softmax"),
-    ]
-
-
-def keras_file(params: Params) -> bytes:
-    """Return the network as the bytes of a legacy Keras HDF5 full model.
-
-    Parameters
-    ----------
-    params
-        Weights and biases as :func:`reference_models.backprop.params_of` names them.
-
-    """
-    layers = keras_layers()
-    listed = [
-        {"class_name": kind, "config": {**options, "dtype": "float32", "trainable": True}} for kind, options in layers
-    ]
-    config = {"class_name": "Sequential", "config": {"name": "digits_cnn", "layers": listed}}
-    groups = {}
-    for kind, options in layers[1:]:
-        name = str(options["name"])
-        roles = {"kernel:0": "weight", "bias:0": "bias"} if kind in {"Conv2D", "Dense"} else {}
-        arrays = {f"{name}/{keras}": params[f"{name}/{role}"] for keras, role in roles.items()}
-        groups[name] = hdf5_write.Group(arrays, {"weight_names": list(arrays)})
-    versions: dict[str, str | list[str]] = {"keras_version": "2.15.0", "backend": "tensorflow"}
-    weights = hdf5_write.Group(groups, {"layer_names": list(groups), **versions})
-    return hdf5_write.pack(
-        hdf5_write.Group({"model_weights": weights}, {"model_config": json.dumps(config), **versions})
-    )
+def trained(params: Params) -> Graph:
+    """Return the network with these weights."""
+    graph = digits_cnn.build(np.random.default_rng(0))
+    return graph.with_params({name: encode(array) for name, array in params.items()})
 
 
 def main() -> None:
@@ -199,7 +146,7 @@ def main() -> None:
         best = epoch if best is None or epoch.loss < best.loss else best
     if best is None:
         parser.error("--epochs must be at least 1")
-    write_file(options.output, keras_file(best.params))
+    write_file(options.output, keras_file(trained(best.params), "digits_cnn"))
     sys.stdout.write(
         f"epoch {best.number} written to {options.output}: {options.output.stat().st_size} bytes, "
         f"test accuracy {accuracy(best.params, splits.test):.2%}\n"

@@ -18,7 +18,7 @@ PACKAGES = ("refcompress", "exporters", "reference_models")
 
 # A room imports only from rooms above it or beside it.
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("version", "errors"),
+    ("version", "errors", "kinds"),
     ("files",),
     ("kernels",),
     ("encodings",),
@@ -27,16 +27,18 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("run",),
     ("gradients",),
     ("passes", "train", "formats", "verify"),
+    ("methods",),
     ("analysis",),
     ("recipe",),
-    ("compress",),
+    ("steps",),
+    ("compress", "deep_compression"),
     ("cli", "__main__"),
 )
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 ONLY_ROOM = {"numba": "refcompress.kernels", "h5py": "refcompress.formats"}
 REQUIRED = {"numpy", "rich"}  # cheap enough to import with the module that uses them
 # what several passes share; a pass imports nothing else of its package
-PASS_HELPERS = {"calibration", "rewrite", "rules"}
+PASS_HELPERS = {"calibration", "constant_channels", "coupled_channels", "rewrite", "rules"}
 
 
 class Import(NamedTuple):

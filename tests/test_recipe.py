@@ -9,6 +9,8 @@ import pytest
 
 from refcompress import recipe
 from refcompress.errors import OptionError
+from refcompress.methods import METHODS
+from refcompress.methods.plan_options import PLAN_OPTIONS
 from refcompress.passes import PASSES
 from refcompress.recipe import OPTIONS, Recipe, Step
 
@@ -46,7 +48,49 @@ def test_a_recipe_holds_its_passes_in_order_with_their_options() -> None:
     )
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+TRAINING = """
+[[pass]]
+name = "train.prune_iteratively"
+epochs = 3
+sparsities = [0.5, 0.8]
+rate = 0.01
+schedule = "cosine"
+teacher = true
+
+[[pass.layers]]
+match = "conv*"
+sparsities = [0.2, 0.3]
+"""
+
+
+def test_a_training_step_stands_beside_passes() -> None:
+    _, _, step = recipe.parse(GOOD + TRAINING).steps
+    assert step.name == "train.prune_iteratively"
+    assert step.options == {
+        "epochs": 3,
+        "sparsities": [0.5, 0.8],
+        "rate": 0.01,
+        "schedule": "cosine",
+        "teacher": True,
+    }
+    assert dict(step.layers[0].options) == {"sparsities": [0.2, 0.3]}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_options_of_a_training_step_are_those_it_takes_and_those_of_its_plan(name: str) -> None:
+    options = OPTIONS[name]
+    assert options.trains
+    handed_over = {"graph", "data", "plan", "layers", "directory", "progress"}
+    taken = {key: p for key, p in inspect.signature(METHODS[name]).parameters.items() if key not in handed_over}
+    own = set(options.known) - set(PLAN_OPTIONS) - {"teacher"}
+    assert {options.keywords.get(key, key) for key in own} == set(taken)
+    required = {options.keywords.get(key, key) for key in options.required} - {"epochs"}
+    assert required == {key for key, p in taken.items() if p.default is inspect.Parameter.empty}
+    assert set(PLAN_OPTIONS) < set(options.known)
+    assert bool(options.by_layer) == ("layers" in inspect.signature(METHODS[name]).parameters)
+
+
+@pytest.mark.parametrize("name", PASSES)
 def test_the_options_of_a_pass_are_those_it_takes(name: str) -> None:
     parameters = inspect.signature(PASSES[name]).parameters
     taken = {key: p for key, p in parameters.items() if key not in {"graph", "inputs", "layers"}}
@@ -56,8 +100,8 @@ def test_the_options_of_a_pass_are_those_it_takes(name: str) -> None:
     assert OPTIONS[name].needs_inputs == ("inputs" in parameters)
 
 
-def test_every_pass_can_stand_in_a_recipe() -> None:
-    assert set(OPTIONS) == set(PASSES)
+def test_every_pass_and_every_method_can_stand_in_a_recipe() -> None:
+    assert set(OPTIONS) == set(PASSES) | set(METHODS)
 
 
 BAD = {
@@ -119,6 +163,54 @@ BAD = {
     "a rule that is no regular expression": (
         "[[pass]]\nname = 'quantize.linear'\nbits = 4\n[[pass.layers]]\nmatch = 're:('\nbits = 2",
         ["'re:('"],
+    ),
+    "a training step without epochs": (
+        "[[pass]]\nname = 'train.fine_tune'",
+        ["pass 1 (train.fine_tune) lacks the option 'epochs'; give a whole number"],
+    ),
+    "a misspelt training step": (
+        "[[pass]]\nname = 'train.finetune'\nepochs = 1",
+        ["unknown pass 'train.finetune'", "did you mean 'train.fine_tune'?"],
+    ),
+    "a misspelt option of the plan": (
+        "[[pass]]\nname = 'train.fine_tune'\nepoch = 1",
+        ["unknown option 'epoch'", "did you mean 'epochs'?"],
+    ),
+    "an option of another training step": (
+        "[[pass]]\nname = 'train.fine_tune'\nepochs = 1\nsparsity = 0.5",
+        ["unknown option 'sparsity'"],
+    ),
+    "an unknown schedule": (
+        "[[pass]]\nname = 'train.fine_tune'\nepochs = 1\nschedule = 'cosin'",
+        ["schedule = 'cosin'; allowed are constant, cosine, one_cycle (did you mean 'cosine'?)"],
+    ),
+    "a number for a list": (
+        "[[pass]]\nname = 'train.prune_iteratively'\nepochs = 1\nsparsities = 0.5",
+        ["sparsities = 0.5; it must be a list of numbers"],
+    ),
+    "an empty list": (
+        "[[pass]]\nname = 'train.prune_iteratively'\nepochs = 1\nsparsities = []",
+        ["sparsities = []; it must be a list of numbers"],
+    ),
+    "a list with a text among its numbers": (
+        "[[pass]]\nname = 'train.prune_iteratively'\nepochs = 1\nsparsities = [0.5, '0.8']",
+        ["it must be a list of numbers"],
+    ),
+    "a text for a list of texts": (
+        "[[pass]]\nname = 'train.raise_threshold'\nepochs = 1\ngroups = 'conv*'",
+        ["groups = 'conv*'; it must be a list of texts"],
+    ),
+    "rules for a step without options of single layers": (
+        "[[pass]]\nname = 'train.fine_tune'\nepochs = 1\n[[pass.layers]]\nmatch = 'conv*'\nskip = true",
+        ["(train.fine_tune) has no options of single layers", "take its [[pass.layers]] away"],
+    ),
+    "a rule with an option that is one for all layers": (
+        "[[pass]]\nname = 'train.surgery'\nepochs = 1\nthreshold_rate = 1\n[[pass.layers]]\nmatch = 'a'\nepochs = 2",
+        ["layers 1: unknown option 'epochs'", "known are threshold_rate, margin, skip"],
+    ),
+    "surgery by its argument's name": (
+        "[[pass]]\nname = 'train.surgery'\nepochs = 1\nrate = 0.5",
+        ["lacks the option 'threshold_rate'"],
     ),
     "nesting without end": ("a = " + "[" * 5000 + "]" * 5000, ["is"]),
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from refcompress.analysis.stages import Stage
 from refcompress.encodings import (
     Codebook,
     Dense,
@@ -84,6 +85,8 @@ class Report:
         Length of the ``.rcz`` file.
     notes
         What the passes had to say, such as a layer that compression would have made larger.
+    stages
+        What each step left, where a recipe was run with data to train and to validate; else empty.
 
     """
 
@@ -91,6 +94,7 @@ class Report:
     dense_bytes: int
     file_bytes: int
     notes: tuple[str, ...] = ()
+    stages: tuple[Stage, ...] = ()
 
     @property
     def ratio(self) -> float:
@@ -133,6 +137,7 @@ class Report:
             "header_bytes": self.header_bytes,
             "ratio": self.ratio,
             "notes": list(self.notes),
+            "stages": [stage.to_dict() for stage in self.stages],
         }
 
 

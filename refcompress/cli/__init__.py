@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
-from refcompress.cli import compress, demo, export, info, run, verify
+from refcompress.cli import compress, demo, export, info, reproduce, run, verify
 from refcompress.cli.text import one_line
 from refcompress.errors import RefcompressError
 from refcompress.version import __version__
@@ -20,6 +20,7 @@ COMMANDS = {
     "verify": verify,
     "export": export,
     "demo": demo,
+    "reproduce": reproduce,
 }
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from refcompress.cli.arrays import numbered, pick, read_arrays
 from refcompress.cli.console import Advance, print_json, print_line, print_table, progress
 from refcompress.cli.paths import check_output
 from refcompress.cli.text import show_bytes, show_percent, show_shape
+from refcompress.cli.training import is_file, read_material
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from refcompress.analysis import Accuracy, Report
+    from refcompress.analysis import Accuracy, Report, Stage
     from refcompress.graph import Graph
     from refcompress.recipe import Recipe
 
@@ -43,6 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", metavar="XY.npz", help="samples x and labels y: accuracy before and after")
     parser.add_argument("--calibration", metavar="X.npz", help="samples for recipes with a calibrated pass")
+    parser.add_argument(
+        "--train",
+        metavar="DATA",
+        help="what training steps learn from: an .npz with x and y (and x_val and y_val, or a tenth is set aside), or "
+        "digits, mnist, mnist:DIR, cifar10:DIR, whose test part then measures the accuracy",
+    )
+    parser.add_argument(
+        "--work",
+        metavar="DIR",
+        help="where training keeps its checkpoints: the same command goes on from there; nothing in it is ever removed",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
@@ -50,25 +63,34 @@ def run(args: argparse.Namespace) -> int:
     """Compress the network and write it."""
     from refcompress import formats
     from refcompress.compress import compress
+    from refcompress.deep_compression import deep_compression
     from refcompress.files import write_file
     from refcompress.formats import rcz
 
     recipe = _recipe(args)
-    check_output(args.output, args.model, args.recipe, args.data, args.calibration)
+    read = args.train if args.train is not None and is_file(args.train) else None
+    check_output(args.output, args.model, args.recipe, args.data, args.calibration, read)
     graph = formats.load(args.model)
     samples = None
     if args.calibration is not None:
         names = [spec.name for spec in graph.inputs]
         samples = numbered(read_arrays(args.calibration), "x", names, args.calibration)
-    labelled = _labelled(args.data)
+    material = None if args.train is None else read_material(args.train, graph, _seed(recipe))
+    labelled = _labelled(args.data) or (material.test if material else None)
     with progress() as advance:
         before = _accuracy(graph, labelled, advance, "accuracy before")
-        small, report = compress(graph, recipe, inputs=samples, progress=advance)
+        if material is None:
+            small, report = compress(graph, recipe, inputs=samples, progress=advance)
+        else:
+            small, report = deep_compression(
+                graph, material.data, recipe, inputs=samples, directory=args.work, progress=advance
+            )
         after = _accuracy(small, labelled, advance, "accuracy after")
     write_file(args.output, rcz.to_bytes(small))
     if args.json:
         print_json(_document(args, report, before, after))
     else:
+        print_stages(report.stages)
         print_report(report)
         if before and after:
             print_line(f"accuracy before: {before}")
@@ -83,6 +105,10 @@ def _recipe(args: argparse.Namespace) -> Recipe:
         args.parser.error("--recipe says everything; give it without --sparsity, --bits, --quantize, --fold-batch-norm")
     if args.quantize and args.bits is None:
         args.parser.error("--quantize needs --bits")
+    if args.train is not None and args.recipe is None:
+        args.parser.error("--train needs --recipe: its steps named train.* say how to train")
+    if args.work is not None and args.train is None:
+        args.parser.error("--work needs --train: it keeps the checkpoints of a training")
     from refcompress import recipe
 
     if args.recipe is not None:
@@ -93,6 +119,12 @@ def _recipe(args: argparse.Namespace) -> Recipe:
         quantize=args.quantize or "kmeans",
         fold_batch_norm=args.fold_batch_norm,
     )
+
+
+def _seed(recipe: Recipe) -> int:
+    """Seed of the first training step: it also sets samples aside."""
+    seeds = (int(step.options.get("seed", 0)) for step in recipe.steps if step.name.startswith("train."))
+    return next(seeds, 0)
 
 
 def _labelled(path: str | None) -> tuple[NDArray[Any], NDArray[Any]] | None:
@@ -121,6 +153,26 @@ def _document(
         if value is not None:
             document[key] = {"correct": value.correct, "total": value.total, "share": value.share}
     return document
+
+
+def print_stages(stages: Sequence[Stage]) -> None:
+    """Print what each step left, if anything was trained."""
+    if not stages:
+        return
+    rows = [
+        (
+            stage.name,
+            f"{stage.best_epoch} of {stage.epochs}" if stage.epochs else "",
+            f"{100 * stage.validation:.2f} %" if stage.measure == "error rate" else f"{stage.validation:.4g}",
+            f"{stage.nonzero:,}",
+            f"{stage.weights:,}",
+            show_percent(stage.density),
+        )
+        for stage in stages
+    ]
+    score = f"validation {stages[0].measure}"
+    columns = ("step", "best epoch", score, "weights not zero", "of", "density")
+    print_table(columns, rows, right="|".join(columns[1:]))
 
 
 def print_report(report: Report) -> None:

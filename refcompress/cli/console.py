@@ -20,6 +20,8 @@ Advance = Callable[[str, float], None]
 _PATIENCE_SECONDS = 2.0  # work shorter than this shows no progress bar
 _ENDLESS_COLUMNS = 100_000  # the width of what is no terminal: nothing is cut
 _NARROWEST_NAME = 8
+_BAR_COLUMNS = 10
+_PARTS = 1_000_000  # of the whole work, which Rich counts in
 
 
 def print_json(document: Any) -> None:
@@ -113,20 +115,21 @@ def progress() -> Iterator[Advance]:
         yield lambda _what, _share: None
         return
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
-    text = TextColumn("{task.description}", markup=False)
-    bar = Progress(
-        text, BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=_console(sys.stderr), transient=True
-    )
-    task = bar.add_task("", total=1.0)
+    # in a narrow terminal the text is cut, not the time left
+    text = TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True))
+    columns = (text, BarColumn(bar_width=_BAR_COLUMNS), TaskProgressColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=_console(sys.stderr), transient=True, expand=True)
+    task = bar.add_task("", total=_PARTS)
     last = 0.0
 
     def advance(what: str, share: float) -> None:
         nonlocal last
-        if share < last:  # new work begins, with a speed of its own
-            bar.reset(task)
+        if share < last:  # new work begins, with a speed of its own; resumed work not at nothing
+            bar.reset(task, completed=round(share * _PARTS))
         last = share
-        bar.update(task, description=one_line(what), completed=share)
+        bar.update(task, description=one_line(what), completed=share * _PARTS)
 
     # started by a timer, not by the work: one long step calls nobody
     timer = threading.Timer(_PATIENCE_SECONDS, bar.start)

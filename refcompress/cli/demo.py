@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import itertools
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from refcompress.cli.console import print_line, print_table, progress
 from refcompress.cli.export import find_exporter
+from refcompress.cli.reference import reference_module
 from refcompress.cli.text import show_bytes
 from refcompress.errors import MissingToolError, ModelError
 
@@ -141,15 +141,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _material() -> tuple[Path, Any]:
     """Return our trained checkpoint and the digits."""
-    # by name: reference_models builds upon refcompress, which must not depend on it; only this command, which shows
-    # both together, looks for it
-    try:
-        models = importlib.import_module("reference_models")
-        data = importlib.import_module("reference_models.data")
-    except ImportError as error:
-        raise MissingToolError(
-            f"the demo's network is not installed ({error}); install refcompress again: pip install 'refcompress[demo]'"
-        ) from None
+    models = reference_module("reference_models", "the demo's network is")
+    data = reference_module("reference_models.data", "the demo's network is")
     return Path(models.DIGITS_CHECKPOINT), data.digits()
 
 

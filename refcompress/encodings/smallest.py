@@ -60,7 +60,7 @@ class _Content:
     holds_zero: bool = True
 
 
-def smallest(encoding: Encoding, *, limit_bits: int = huffman.DEFAULT_LIMIT_BITS) -> Encoding:
+def smallest(encoding: Encoding, *, limit_bits: int | None = huffman.DEFAULT_LIMIT_BITS) -> Encoding:
     """Store the same values in the fewest bytes.
 
     Dense and sparse rows, gap widths of 1 to 8 bits, fillers and escapes, packed, Huffman and joint codes are
@@ -72,7 +72,8 @@ def smallest(encoding: Encoding, *, limit_bits: int = huffman.DEFAULT_LIMIT_BITS
     encoding
         Any encoding.
     limit_bits
-        Longest Huffman code, at most 15; a decoder's table has up to 2^limit_bits entries.
+        Longest Huffman code, at most 15; a decoder's table has up to 2^limit_bits entries. None for no entropy coding:
+        packed streams alone.
 
     Returns
     -------
@@ -144,7 +145,7 @@ def _linear_content(encoding: Encoding, values: Linear) -> _Content:
     )
 
 
-def _candidates(content: _Content, where: NDArray[np.int64], limit_bits: int) -> Iterator[Encoding]:
+def _candidates(content: _Content, where: NDArray[np.int64], limit_bits: int | None) -> Iterator[Encoding]:
     full = where.size == math.prod(content.shape)
     if content.holds_zero or full:
         yield Dense(content.shape, _values(content, content.stored, limit_bits))
@@ -171,28 +172,30 @@ def _sparse_candidates(
     entry: NDArray[np.int64],
     gap_bits: int,
     long_gap: LongGap,
-    limit_bits: int,
+    limit_bits: int | None,
 ) -> Iterator[Encoding]:
     carries = entry >= 0 if long_gap == "escape" else np.ones(entry.size, np.bool_)
     stored = content.stored[(np.cumsum(symbols.astype(np.int64) + carries) - 1)[carries]]
     gaps = _cheapest_stream(symbols, gap_bits, limit_bits)
     yield Csr(content.shape, gaps, gap_bits, long_gap, _values(content, stored, limit_bits))
     joint_bits = gap_bits + content.width_bits
-    if content.finish is not None and joint_bits <= MAX_JOINT_BITS:
+    if content.finish is not None and joint_bits <= MAX_JOINT_BITS and limit_bits is not None:
         integers = stored.astype(np.uint16)
         joint = symbols | (csr.spread(integers, carries) << np.uint16(gap_bits))
         values = content.finish(Joint(integers, content.width_bits))
         yield Csr(content.shape, _cheapest_stream(joint, joint_bits, limit_bits), gap_bits, long_gap, values)
 
 
-def _values(content: _Content, stored: NDArray[np.float32] | NDArray[np.uint16], limit_bits: int) -> Values:
+def _values(content: _Content, stored: NDArray[np.float32] | NDArray[np.uint16], limit_bits: int | None) -> Values:
     if content.finish is None:
         return Float32(stored.astype(np.float32))
     return content.finish(_cheapest_stream(stored.astype(np.uint16), content.width_bits, limit_bits))
 
 
-def _cheapest_stream(symbols: NDArray[np.uint16], width_bits: int, limit_bits: int) -> Bits | Huffman:
+def _cheapest_stream(symbols: NDArray[np.uint16], width_bits: int, limit_bits: int | None) -> Bits | Huffman:
     packed = Bits(symbols, width_bits)
+    if limit_bits is None:
+        return packed
     counts = np.bincount(symbols)
     if not symbols.size or counts.size > huffman.MAX_ALPHABET or np.count_nonzero(counts) > 1 << limit_bits:
         return packed

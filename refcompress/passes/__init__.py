@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from refcompress.graph import Graph
-from refcompress.passes import factorize, prune, quantize, quantize_calibrated, share_weights
+from refcompress.passes import factorize, prune, prune_units, quantize, quantize_calibrated, share_weights
 from refcompress.passes.fold_batch_norm import fold_batch_norm
+from refcompress.passes.remove_dead_units import remove_dead_units
 from refcompress.passes.rules import LayerRule
 
 PASSES: Mapping[str, Callable[..., Graph]] = MappingProxyType(
@@ -19,8 +20,10 @@ PASSES: Mapping[str, Callable[..., Graph]] = MappingProxyType(
         "fold_batch_norm": fold_batch_norm,
         "prune.magnitude": prune.magnitude,
         "prune.threshold": prune.threshold,
+        "prune.units": prune_units.units,
         "quantize.calibrated": quantize_calibrated.calibrated,
         "quantize.linear": quantize.linear,
+        "remove_dead_units": remove_dead_units,
         "share_weights.kmeans": share_weights.kmeans,
     }
 )
@@ -31,7 +34,9 @@ __all__ = [
     "factorize",
     "fold_batch_norm",
     "prune",
+    "prune_units",
     "quantize",
     "quantize_calibrated",
+    "remove_dead_units",
     "share_weights",
 ]

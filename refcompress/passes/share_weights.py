@@ -15,7 +15,7 @@ from refcompress.graph import Graph
 from refcompress.kernels.kmeans import Init, Start
 from refcompress.kernels.kmeans import kmeans as cluster
 from refcompress.passes.rewrite import row_values, shared
-from refcompress.passes.rules import LayerRule, Weight, check_choice, check_whole, weights_of, with_options
+from refcompress.passes.rules import LayerRule, Weight, check_choice, check_flag, check_whole, weights_of, with_options
 
 Zero = Literal["outside", "inside", "clustered"]
 
@@ -30,6 +30,7 @@ def kmeans(
     zero: Zero = "outside",
     seed: int = 0,
     max_iterations: int = 300,
+    biases: bool = False,
     layers: Sequence[LayerRule] = (),
 ) -> Graph:
     """Replace each weight by one of at most 2^bits values, chosen by k-means for the least squared error.
@@ -37,7 +38,7 @@ def kmeans(
     Parameters
     ----------
     graph
-        A network; biases and normalization are left alone.
+        A network; normalization is left alone.
     bits
         Bits of a label, 1 to 12.
     init
@@ -64,6 +65,8 @@ def kmeans(
         one, halfway), then moves the centroids to the mean of theirs. Instead of an empty cluster the one with the
         largest squared error is cut at its mean. Weights of 2^18 values and more move in bins of a relative width of
         2^-10 until the end, when each is assigned by itself.
+    biases
+        Whether to share the biases too, each in a codebook of its own with as many bits as its layer's weight.
     layers
         Rules for single layers: all of these options but the seed, and ``skip``.
 
@@ -95,12 +98,20 @@ def kmeans(
 
     """
     check_whole("seed", seed, 0, (1 << 63) - 1)
-    defaults = {"bits": bits, "init": init, "zero": zero, "max_iterations": max_iterations}
+    defaults = {"bits": bits, "init": init, "zero": zero, "max_iterations": max_iterations, "biases": biases}
     _check(defaults, "")
-    chosen = list(with_options(weights_of(graph), layers, defaults))
+    # a rule may ask for the biases of its layers; where nobody does, it cannot name one by mistake
+    asked = biases or any(rule.options.get("biases", False) for rule in layers)
+    candidates = weights_of(graph, roles=("weight", "bias") if asked else ("weight",))
+    chosen = list(with_options(candidates, layers, defaults))
     for weight, options in chosen:
         _check(options, weight.name)
-    return graph.with_params({weight.name: _shared(weight, seed, **options) for weight, options in chosen})
+    weights = {weight.name for weight in weights_of(graph)}
+    changed = {}
+    for weight, options in chosen:
+        if options.pop("biases") or weight.name in weights:
+            changed[weight.name] = _shared(weight, seed, **options)
+    return graph.with_params(changed)
 
 
 def _check(options: dict[str, Any], where: str) -> None:
@@ -108,6 +119,7 @@ def _check(options: dict[str, Any], where: str) -> None:
     check_choice("init", options["init"], get_args(Init), where)
     check_choice("zero", options["zero"], get_args(Zero), where)
     check_whole("max_iterations", options["max_iterations"], 0, 1 << 30, where)
+    check_flag("biases", options["biases"], where)
 
 
 def _shared(weight: Weight, seed: int, bits: int, init: Init, zero: Zero, max_iterations: int) -> Dense:

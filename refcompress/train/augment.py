@@ -171,7 +171,7 @@ def sample_bilinear(images: Array, rows: NDArray[Any], columns: NDArray[Any], *,
     images
         (samples, height, width, channels).
     rows, columns
-        Where to read, (samples, h, w) each; whole numbers are the pixels' centres.
+        Where to read, (samples, h, w) each or what broadcasts to it; whole numbers are the pixels' centres.
     fill
         Value of all pixels outside.
 
@@ -187,19 +187,12 @@ def sample_bilinear(images: Array, rows: NDArray[Any], columns: NDArray[Any], *,
     array([[[[5.]]]])
 
     """
-    height, width = images.shape[1:3]
-    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=fill)
-    # one pixel of fill on each side; further out all is fill too
-    down = np.clip(rows + 1, 0, height + 1)
-    right = np.clip(columns + 1, 0, width + 1)
-    top = np.minimum(down.astype(np.intp), height)
-    left = np.minimum(right.astype(np.intp), width)
-    lower = (down - top).astype(images.dtype)[..., None]
-    later = (right - left).astype(images.dtype)[..., None]
-    which = np.arange(len(images))[:, None, None]
-    above = padded[which, top, left] * (1 - later) + padded[which, top, left + 1] * later
-    below = padded[which, top + 1, left] * (1 - later) + padded[which, top + 1, left + 1] * later
-    return np.asarray(above * (1 - lower) + below * lower)
+    from refcompress.kernels import resampling
+
+    down, right = (np.ascontiguousarray(each, np.float64) for each in np.broadcast_arrays(rows, columns))
+    out = np.empty((*down.shape, images.shape[-1]), images.dtype)
+    resampling.bilinear(np.ascontiguousarray(images), down, right, fill, out)
+    return out
 
 
 def _images(images: NDArray[Any]) -> Array:

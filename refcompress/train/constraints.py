@@ -1,10 +1,11 @@
 """Constraints as part of the training step: what is trained, what the network runs with, and how the two are tied.
 
 The optimizer moves **latent** arrays; the network runs with **effective** parameters made from them. A constraint says
-how, for the parameters it holds, in four functions:
+how, for the parameters it holds, in five functions:
 
 - ``start(params)``: the first latents, and a state (labels, masks);
 - ``effective(latents, state)``: the parameters the network runs with;
+- ``support(state)``: where parameters can be other than zero, as far as gradients elsewhere are not asked for;
 - ``pull(grads, state)``: gradients of the latents from those of the effective parameters;
 - ``follow(latents, state, count)``: latents and state after the optimizer's step number ``count``.
 
@@ -41,6 +42,10 @@ class Constraint(Protocol):
 
     def effective(self, latents: Arrays, state: ConstraintState) -> dict[str, Array]:
         """Return the parameters the network runs with."""
+        ...
+
+    def support(self, state: ConstraintState) -> dict[str, NDArray[np.bool_]]:
+        """Return, for some parameters, where they can be other than zero: ``pull`` ignores gradients elsewhere."""
         ...
 
     def pull(self, grads: Arrays, state: ConstraintState) -> dict[str, Array]:
@@ -103,6 +108,14 @@ def effective(
             del params[name]
         params.update(each.effective(own, state))
     return params
+
+
+def support(constraints: Sequence[Constraint], states: Sequence[ConstraintState]) -> dict[str, NDArray[np.bool_]]:
+    """Return where parameters can be other than zero, for those whose gradients elsewhere nobody asks for."""
+    found: dict[str, NDArray[np.bool_]] = {}
+    for each, state in zip(constraints, states, strict=True):
+        found.update(each.support(state))
+    return found
 
 
 def pull(constraints: Sequence[Constraint], grads: Arrays, states: Sequence[ConstraintState]) -> dict[str, Array]:

@@ -21,7 +21,7 @@ from refcompress.encodings.values import label_bits
 from refcompress.errors import DataError, OptionError
 from refcompress.gradients import gradients
 from refcompress.graph import Graph
-from refcompress.run import Inputs, run
+from refcompress.run import Inputs
 from refcompress.train import checkpoints, constraints
 from refcompress.train.checkpoints import RunState
 from refcompress.train.clipping import clip_by_global_norm
@@ -38,9 +38,9 @@ from refcompress.train.samples import (
     samples_of,
     split,
 )
+from refcompress.train.scoring import logits_graph, score_of
+from refcompress.train.sparse_operators import sparse_operators
 from refcompress.train.tying import TiedCentroids
-
-_EVALUATION_BATCH = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,26 +146,6 @@ def fit(
     return _fitted(graph, task, state)
 
 
-def logits_graph(graph: Graph) -> Graph:
-    """Return the network without the Softmax or Sigmoid that makes its output; others stay as they are.
-
-    Examples
-    --------
-    >>> from refcompress.graph import Node, TensorSpec
-    >>> from refcompress.ops import NoAttrs
-    >>> node = Node("Softmax", "softmax", ("x",), "y", attrs=NoAttrs())
-    >>> logits_graph(Graph((TensorSpec("x", (2,)),), ("y",), (node,), {})).outputs
-    ('x',)
-
-    """
-    last = next((node for node in graph.nodes if node.output == graph.outputs[0]), None)
-    if last is None or last.op not in {"Softmax", "Sigmoid"}:
-        return graph
-    if any(last.output in node.inputs for node in graph.nodes):
-        return replace(graph, outputs=last.inputs)
-    return replace(graph, outputs=last.inputs, nodes=tuple(node for node in graph.nodes if node is not last))
-
-
 def _task(
     graph: Graph, inputs: Inputs, targets: Targets, plan: Plan, validation: tuple[Inputs, Targets] | None
 ) -> _Task:
@@ -220,7 +200,8 @@ def _step(task: _Task, state: RunState, batch: Samples) -> tuple[RunState, float
         return (gradient,)
 
     given = params if plan.batch_moments else {**params, **state.running}
-    _, _, grads = gradients(task.graph, batch.inputs, slope, params=given, wrt_inputs=False, replaced=mode.operators)
+    operators = {**sparse_operators(task.graph, constraints.support(held, state.constraints)), **mode.operators}
+    _, _, grads = gradients(task.graph, batch.inputs, slope, params=given, wrt_inputs=False, replaced=operators)
     pulled = constraints.pull(held, {name: grads[name] for name in params}, state.constraints)
     if plan.clip_norm is not None:
         pulled, _ = clip_by_global_norm(pulled, plan.clip_norm)
@@ -256,14 +237,7 @@ def _finish_epoch(task: _Task, state: RunState) -> RunState:
 
 def _score(task: _Task, params: Mapping[str, Array], samples: Samples) -> float:
     graph = task.graph.with_params({name: encode(array) for name, array in params.items()})
-    (output,) = run(graph, samples.inputs, batch_size=_EVALUATION_BATCH)
-    targets = all_targets(task.plan, samples)
-    with np.errstate(all="ignore"):  # a network that has gone astray scores inf, which is never the best
-        if task.plan.score is not None:
-            score = float(task.plan.score(output, *targets))
-        else:
-            score = float(task.plan.loss(output, *targets)[0])
-    return math.inf if math.isnan(score) else score
+    return score_of(graph, samples, task.plan)
 
 
 def _params(task: _Task, state: RunState) -> dict[str, Array]:

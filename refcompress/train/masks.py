@@ -73,6 +73,10 @@ class Masks:
         """Return the latents: they are masked already."""
         return dict(latents)
 
+    def support(self, state: ConstraintState) -> dict[str, Mask]:
+        """Return the masks."""
+        return dict(state)
+
     def pull(self, grads: Arrays, state: ConstraintState) -> dict[str, Array]:
         """Return the gradients of the surviving weights, zero for the others."""
         return _masked(grads, state)
@@ -84,10 +88,10 @@ class Masks:
 
 @dataclass(frozen=True, slots=True)
 class GradualMasks:
-    """Masks that shrink on a schedule: at each change of the sparsity the smallest weights are pruned, for good.
+    """Masks that shrink on a schedule: at each change of the sparsity the smallest weights are pruned.
 
     With :func:`refcompress.train.schedules.agp` this is automated gradual pruning (Zhu & Gupta 2017). Between two
-    prunings the masks hold as :class:`Masks` do.
+    prunings the masks hold. Weights that are zero before the first step count as pruned.
 
     Attributes
     ----------
@@ -97,6 +101,10 @@ class GradualMasks:
         From the number of steps taken to the share of zeros, 0 to 1, not falling.
     scope
         How magnitudes of different weights compare; see :func:`magnitude_masks`.
+    returning
+        Whether pruned weights may return. If not, they are zero for good, as in :class:`Masks`. If so, they go on
+        learning from the gradient of the masked network, and each pruning compares them with the others again (dynamic
+        pruning with feedback, Lin et al. 2020, algorithm 1).
 
     Examples
     --------
@@ -113,30 +121,96 @@ class GradualMasks:
     names: tuple[str, ...]
     sparsity: Schedule
     scope: Scope = "layer"
+    returning: bool = False
 
     def start(self, params: Arrays) -> tuple[dict[str, Array], ConstraintState]:
         """Prune to the sparsity before the first step."""
         check_names(self.names, params, "parameters")
         masks = magnitude_masks(params, self.sparsity(0), scope=self.scope)
-        return _masked(params, masks), masks
+        if self.returning:
+            return dict(params), masks
+        kept = {name: np.logical_and(masks[name], params[name] != 0) for name in self.names}
+        return _masked(params, kept), kept
 
-    def effective(self, latents: Arrays, _state: ConstraintState) -> dict[str, Array]:
-        """Return the latents: they are masked already."""
-        return dict(latents)
+    def effective(self, latents: Arrays, state: ConstraintState) -> dict[str, Array]:
+        """Return the weights under their masks."""
+        return _masked(latents, state) if self.returning else dict(latents)
+
+    def support(self, state: ConstraintState) -> dict[str, Mask]:
+        """Return the masks, if what is pruned stays pruned."""
+        return {} if self.returning else dict(state)
 
     def pull(self, grads: Arrays, state: ConstraintState) -> dict[str, Array]:
-        """Return the gradients of the surviving weights, zero for the others."""
-        return _masked(grads, state)
+        """Return the gradients: zero for weights that are pruned for good."""
+        return dict(grads) if self.returning else _masked(grads, state)
 
     def follow(self, latents: Arrays, state: ConstraintState, count: int) -> tuple[dict[str, Array], ConstraintState]:
-        """Set pruned weights back to zero, and prune more where the schedule says so."""
-        masked = _masked(latents, state)
+        """Hold the masks, and prune anew where the schedule says so."""
+        held = dict(latents) if self.returning else _masked(latents, state)
         target = self.sparsity(count)
         if target == self.sparsity(count - 1):
-            return masked, state
-        masks = magnitude_masks(masked, target, scope=self.scope)
+            return held, state
+        masks = magnitude_masks(held, target, scope=self.scope)
+        if self.returning:
+            return held, masks
         kept = {name: np.logical_and(masks[name], state[name]) for name in self.names}
-        return _masked(masked, kept), kept
+        return _masked(held, kept), kept
+
+
+@dataclass(frozen=True, slots=True)
+class RecomputedMasks:
+    """Masks computed anew after every step, as some tools prune: the smallest weights are set to zero, and that is all.
+
+    Nothing else keeps a weight at zero: the next step moves it from there, by its gradient and by what momentum
+    remembers, and it stays if that has made it larger than others. A schedule says how many are zero.
+
+    Attributes
+    ----------
+    names
+        The weights that are pruned.
+    sparsity
+        From the number of steps taken to the share of zeros, 0 to 1.
+    scope
+        How magnitudes of different weights compare; see :func:`magnitude_masks`.
+
+    Examples
+    --------
+    >>> pruning = RecomputedMasks(("w",), lambda count: 0.5)
+    >>> latents, state = pruning.start({"w": np.array([1.0, -2.0])})
+    >>> latents
+    {'w': array([ 0., -2.])}
+    >>> pruning.follow({"w": np.array([3.0, -2.0])}, state, 1)[0]
+    {'w': array([3., 0.])}
+
+    """
+
+    names: tuple[str, ...]
+    sparsity: Schedule
+    scope: Scope = "layer"
+
+    def start(self, params: Arrays) -> tuple[dict[str, Array], ConstraintState]:
+        """Prune to the sparsity before the first step; there is no state."""
+        check_names(self.names, params, "parameters")
+        return self._pruned(params, 0), {}
+
+    def effective(self, latents: Arrays, _state: ConstraintState) -> dict[str, Array]:
+        """Return the latents: they are pruned already."""
+        return dict(latents)
+
+    def support(self, _state: ConstraintState) -> dict[str, Mask]:
+        """Return nothing: zeros learn too."""
+        return {}
+
+    def pull(self, grads: Arrays, _state: ConstraintState) -> dict[str, Array]:
+        """Return the gradients as they are: zeros learn too."""
+        return dict(grads)
+
+    def follow(self, latents: Arrays, state: ConstraintState, count: int) -> tuple[dict[str, Array], ConstraintState]:
+        """Prune the smallest weights of now."""
+        return self._pruned(latents, count), state
+
+    def _pruned(self, arrays: Arrays, count: int) -> dict[str, Array]:
+        return _masked(arrays, magnitude_masks(arrays, self.sparsity(count), scope=self.scope))
 
 
 def magnitude_masks(weights: Arrays, sparsity: float, *, scope: Scope = "layer") -> dict[str, Mask]:

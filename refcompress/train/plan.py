@@ -192,7 +192,7 @@ class Fitted:
     history
         What each epoch gave.
     best_epoch
-        The epoch, from 1, whose weights these are.
+        The epoch, from 1, whose weights these are; 0 if they are those from before the training.
     steps
         Steps taken.
 

@@ -63,20 +63,22 @@ def step(rate: float, milestones: Sequence[int], *, factor: float = 0.1) -> Sche
     return lambda n: rate * factor ** bisect.bisect_right(ends, n)
 
 
-def cosine(rate: float, steps: int, *, final: float = 0.0) -> Schedule:
+def cosine(rate: float, steps: int, *, final: float = 0.0, begin: int = 0) -> Schedule:
     """Fall from the rate to the final one along half a cosine, then stay (Loshchilov & Hutter 2017, equation 5).
 
-    ``final + (rate - final) (1 + cos(pi n / steps)) / 2``, which is the closed form of PyTorch's
-    ``CosineAnnealingLR``; without restarts, and without PyTorch's rise after the last step.
+    ``final + (rate - final) (1 + cos(pi (n - begin) / (steps - begin))) / 2``, which for ``begin=0`` is the closed
+    form of PyTorch's ``CosineAnnealingLR``; without restarts, and without PyTorch's rise after the last step.
 
     Parameters
     ----------
     rate
         At step 0.
     steps
-        Step at which the final rate is reached, at least 1.
+        Step at which the final rate is reached, more than ``begin``.
     final
         The last rate.
+    begin
+        Step until which the rate is held, 0 or more.
 
     Raises
     ------
@@ -87,12 +89,15 @@ def cosine(rate: float, steps: int, *, final: float = 0.0) -> Schedule:
     --------
     >>> [round(cosine(1.0, 100)(n), 4) for n in (0, 50, 100, 500)]
     [1.0, 0.5, 0.0, 0.0]
+    >>> [round(cosine(1.0, 100, begin=50)(n), 4) for n in (0, 50, 75, 100)]
+    [1.0, 1.0, 0.5, 0.0]
 
     """
     _check_rate("the rate", rate)
     _check_rate("the final rate", final)
-    _check_steps("steps", steps)
-    return lambda n: _anneal(rate, final, n / steps)
+    _check_steps("begin", begin, least=0)
+    _check_steps("steps", steps, least=begin + 1)
+    return lambda n: rate if n <= begin else _anneal(rate, final, (n - begin) / (steps - begin))
 
 
 def one_cycle(

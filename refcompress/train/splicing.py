@@ -89,6 +89,10 @@ class Splicing:
         """Return ``W * T``, with +0.0 where T is 0."""
         return {name: zeroed(array, state[name]) for name, array in latents.items()}
 
+    def support(self, _state: ConstraintState) -> dict[str, NDArray[np.bool_]]:
+        """Return nothing: masked weights learn too."""
+        return {}
+
     def pull(self, grads: Arrays, _state: ConstraintState) -> dict[str, Array]:
         """Return the gradients as they are: masked weights learn too."""
         return dict(grads)

@@ -106,6 +106,10 @@ class TiedCentroids:
             params[name] = np.concatenate([np.zeros(1, centroids.dtype), centroids])[state[name]]
         return params
 
+    def support(self, state: ConstraintState) -> dict[str, NDArray[np.bool_]]:
+        """Return where there is a centroid, unless zero is one."""
+        return {} if self.zero_learns else {name: state[name] > 0 for name in self.names}
+
     def pull(self, grads: Arrays, state: ConstraintState) -> dict[str, Array]:
         """Return the gradients of the centroids (and of the members), summed in float64 in the order of the weights."""
         pulled: dict[str, Array] = {}

@@ -29,6 +29,7 @@ from checks.export import check_export, harness_bytes
 import refcompress
 from refcompress import Graph, recipe
 from refcompress.passes import calibration
+from reference_models.data import cifar10
 
 ROOT = Path(__file__).parent.parent.parent
 DEFAULT_DATA = ROOT.parent / "shared" / "data"
@@ -73,16 +74,10 @@ class Row:
     bit_equal: int
 
 
-def cifar_images(data: Path) -> tuple[Samples, NDArray[np.int64]]:
-    """Return the first 4,000 training images of CIFAR-10, 0..255, and their labels."""
-    with np.load(data / "cifar10" / "cifar10_lossless_train_first4000.npz") as archive:
-        return archive["x"].astype(np.float32), archive["y"].astype(np.int64)
-
-
 def resnet_inputs(data: Path) -> Inputs:
     """1,000 images calibrate, 1,000 chose the recipe, 2,000 measure."""
-    images, labels = cifar_images(data)
-    return Inputs(images[:1000], images[1000:2000], images[2000:], labels[1000:2000], labels[2000:])
+    images = cifar10(data / "cifar10")
+    return Inputs(images.train.x, images.validation.x, images.test.x, images.validation.y, images.test.y)
 
 
 def person_inputs(data: Path) -> Inputs:
@@ -94,7 +89,7 @@ def person_inputs(data: Path) -> Inputs:
     )
     brighter = [np.clip(seen * gain, 0, 1) for gain in (0.6, 0.8, 1.2, 1.4)]
     shifted = [np.roll(seen, shift, axis=(1, 2)) for shift in ((8, 0), (-8, 0), (0, 8), (0, -8))]
-    large = cifar_images(data)[0][:300].repeat(3, axis=1).repeat(3, axis=2) / 255
+    large = cifar10(data / "cifar10").train.x[:300].repeat(3, axis=1).repeat(3, axis=2) / 255
     return Inputs(np.concatenate([seen, *brighter, *shifted, large]).astype(np.float32), chosen, test)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from checks.passes import gemm_graph, row_graph
+from checks.small_networks import classifier
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -103,6 +104,27 @@ def test_rules_change_bits_by_layer() -> None:
     assert [len(codebook(after, name).centroids) for name in ("conv1", "fc1")] == [256, 32]
 
 
+def test_biases_are_shared_where_that_is_asked_for_with_the_bits_of_their_layer() -> None:
+    first, second = classifier(), classifier(seed=1)
+    assert kmeans(first, bits=2).params["fc1/bias"] is first.params["fc1/bias"]
+    both = kmeans(first, bits=2, biases=True)
+    bias = decode(first.params["fc1/bias"])
+    assert len(both.params["fc1/bias"].values.centroids) == 4
+    # the oracle is the pass on the same numbers as a weight
+    alone = codebook(kmeans(row_graph(bias), bits=2)).centroids
+    assert both.params["fc1/bias"].values.centroids.tobytes() == alone.tobytes()
+    assert both.params["fc1/kernel"].values.centroids.size == 4
+    by_layer = kmeans(second, bits=2, layers=[LayerRule("fc1", {"biases": True, "bits": 3})])
+    sizes = {name: len(by_layer.params[name].values.centroids) for name in ("fc1/kernel", "fc1/bias", "fc2/kernel")}
+    assert sizes == {"fc1/kernel": 8, "fc1/bias": 8, "fc2/kernel": 4}
+    own = kmeans(second, bits=2, biases=True, layers=[LayerRule("*/bias", {"bits": 4}), LayerRule("fc1", {"bits": 1})])
+    assert [len(own.params[name].values.centroids) for name in ("fc1/kernel", "fc1/bias")] == [2, 16]
+    with pytest.raises(OptionError, match=r"'\*/bias' matches no layer"):
+        kmeans(second, bits=2, layers=[LayerRule("*/bias", {"bits": 4})])
+    spared = kmeans(second, bits=2, biases=True, layers=[LayerRule("fc1", {"biases": False})])
+    assert spared.params["fc1/bias"] is second.params["fc1/bias"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -112,7 +134,12 @@ def test_rules_change_bits_by_layer() -> None:
         ({"bits": 2, "zero": "no"}, "choose one of outside, inside, clustered"),
         ({"bits": 2, "seed": -1}, "seed is -1"),
         ({"bits": 2, "max_iterations": -1}, "max_iterations is -1"),
-        ({"bits": 2, "layers": [LayerRule("fc", {"seed": 1})]}, "its options are bits, init, zero, max_iterations"),
+        ({"bits": 2, "biases": 1}, "biases is 1; it is true or false"),
+        ({"bits": 2, "layers": [LayerRule("fc", {"biases": "yes"})]}, "biases is 'yes' for 'fc/kernel'"),
+        (
+            {"bits": 2, "layers": [LayerRule("fc", {"seed": 1})]},
+            "its options are bits, init, zero, max_iterations, biases",
+        ),
     ],
 )
 def test_options_are_checked(options: dict[str, object], message: str) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from refcompress.errors import DataError, OptionError
 from refcompress.train import constraints, schedules
 from refcompress.train.constraints import Constraint
-from refcompress.train.masks import GradualMasks, Masks, magnitude_masks, masks_of
+from refcompress.train.masks import GradualMasks, Masks, RecomputedMasks, magnitude_masks, masks_of
 from refcompress.train.optimizers import Adam, AdamW, Optimizer, Sgd
 from refcompress.train.splicing import Splicing, thresholds_from
 from refcompress.train.tying import TiedCentroids, nearest
@@ -324,3 +324,64 @@ def test_constraints_on_different_parameters_work_side_by_side() -> None:
 def test_what_does_not_fit_is_refused(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call({"w": np.array([1.0, 0.0])})
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+@given(st.integers(0, 2**32 - 1))
+def test_a_weight_that_is_zero_before_gradual_pruning_stays_zero(optimizer: Optimizer, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    params: Arrays = {"w": np.where(rng.random((4, 5)) < 0.3, 0.0, rng.normal(size=(4, 5)))}
+    dead = params["w"] == 0
+    sparsity = schedules.agp(0.8, begin=2, steps=4, every=2)
+    seen = train([GradualMasks(("w",), sparsity)], params, optimizer, random_steps(seed, params, 8))
+    for count, now in enumerate(seen):
+        assert is_plain_zero(now["w"][dead])
+        assert (now["w"] == 0).sum() == max(round(sparsity(count) * 20), dead.sum())
+
+
+def naive_pruning(w: NDArray[Any], count: int) -> NDArray[Any]:
+    """Set the smallest magnitudes to zero, one by one."""
+    w = w.copy()
+    for _ in range(count):
+        w[min((abs(value), place) for place, value in enumerate(w) if value)[1]] = 0
+    return w
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_recomputed_masks_are_plain_training_and_pruning_in_turn(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    params: Arrays = {"w": rng.normal(size=12)}
+    sparsity = schedules.agp(0.75, begin=1, steps=4, every=2)
+    steps = random_steps(seed, params, 7)
+    seen = train([RecomputedMasks(("w",), sparsity)], params, Sgd(), steps)
+    w = params["w"]
+    for count, (grad, now) in enumerate(zip(steps, seen[1:], strict=True), 1):
+        w = naive_pruning(w - 0.1 * grad["w"], round(sparsity(count) * 12))
+        assert np.array_equal(now["w"], w)
+
+
+def test_weights_return_under_recomputed_masks_and_under_returning_ones() -> None:
+    grads = [{"w": np.array([-20.0, 0.0])}] * 2
+    params: Arrays = {"w": np.array([0.5, 1.0])}
+    seen = [float(now["w"][0]) for now in train([RecomputedMasks(("w",), lambda _: 0.5)], params, Sgd(), grads)]
+    assert seen == [0.0, 2.0, 4.0]
+
+    def sparsity(count: int) -> float:
+        return 0.5 if count < 2 else 0.51  # another number, the same count: pruned anew
+
+    held = [GradualMasks(("w",), sparsity, returning=True)]
+    assert [float(now["w"][0]) for now in train(held, params, Sgd(), grads)] == [0.0, 0.0, 4.5]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["layer", "global", "scaled"]))
+def test_recomputed_masks_have_the_exact_sparsity_at_every_step(optimizer: Optimizer, seed: int, scope: Any) -> None:
+    rng = np.random.default_rng(seed)
+    params: Arrays = {"v": rng.normal(size=(4, 5)).astype(np.float32), "w": rng.normal(size=10).astype(np.float32)}
+    seen = train([RecomputedMasks(("v", "w"), lambda _: 0.6, scope)], params, optimizer, random_steps(seed, params, 4))
+    for now in seen:
+        zeros = {name: array == 0 for name, array in now.items()}
+        assert all(is_plain_zero(array[zeros[name]]) for name, array in now.items())
+        assert sum(int(each.sum()) for each in zeros.values()) == 18
+        if scope == "layer":
+            assert zeros["v"].sum() == 12

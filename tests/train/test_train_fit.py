@@ -37,7 +37,7 @@ from refcompress.train import (
     masks_of,
     schedules,
 )
-from refcompress.train.fit import logits_graph
+from refcompress.train.scoring import logits_graph
 
 ROOT = Path(__file__).parent.parent.parent
 RNG = np.random.default_rng(0)

@@ -33,6 +33,16 @@ def test_cosine_has_its_closed_form_and_then_stays(steps: int, rate: float, shar
     assert schedule(10 * steps) == pytest.approx(final, rel=1e-13)
 
 
+@given(st.integers(1, 300), st.integers(0, 300), st.floats(0.001, 10))
+def test_a_cosine_that_begins_later_holds_the_rate_and_is_then_the_same(fall: int, begin: int, rate: float) -> None:
+    schedule, other = (
+        schedules.cosine(rate, begin + fall, final=rate / 8, begin=begin),
+        schedules.cosine(rate, fall, final=rate / 8),
+    )
+    assert {schedule(n) for n in range(begin + 1)} == {rate}
+    assert [schedule(begin + n) for n in range(fall + 5)] == [other(n) for n in range(fall + 5)]
+
+
 @given(st.integers(10, 300), st.floats(0.2, 0.8))
 def test_one_cycle_rises_once_to_its_peak_and_falls_once(steps: int, rise: float) -> None:
     schedule = schedules.one_cycle(1.0, steps, rise=rise)
@@ -77,6 +87,8 @@ def test_agp_has_the_closed_form_of_the_paper(
         (lambda: schedules.step(1.0, [3, 3]), "must increase"),
         (lambda: schedules.step(1.0, [0]), "from at least 1"),
         (lambda: schedules.cosine(1.0, 0), "steps = 0"),
+        (lambda: schedules.cosine(1.0, 5, begin=5), "steps = 5; it must be at least 6"),
+        (lambda: schedules.cosine(1.0, 5, begin=-1), "begin = -1"),
         (lambda: schedules.one_cycle(1.0, 10, rise=0.05), "rise of 0.05"),
         (lambda: schedules.one_cycle(1.0, 10, rise=1.0), "rise of 1.0"),
         (lambda: schedules.one_cycle(1.0, 10, start_divisor=0.0), "divisors of 0.0"),

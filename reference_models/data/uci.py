@@ -1,50 +1,11 @@
-"""Readers of the data our networks are trained and measured on."""
+"""The UCI digits, which come with scikit-learn."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
 from refcompress.errors import MissingToolError
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Labelled:
-    """Images and their classes.
-
-    Attributes
-    ----------
-    x
-        float32, (n, height, width, channels).
-    y
-        int64, (n,).
-
-    """
-
-    x: NDArray[np.float32]
-    y: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Splits:
-    """A data set in three parts that share no example.
-
-    Attributes
-    ----------
-    train
-        What the weights are fitted to.
-    validation
-        What epochs, networks and compression options are chosen by.
-    test
-        What is reported, and nothing else.
-
-    """
-
-    train: Labelled
-    validation: Labelled
-    test: Labelled
+from reference_models.data.splits import Labelled, Splits
 
 
 def digits() -> Splits:

@@ -1,0 +1,82 @@
+"""Scoring: how good a network is on samples, measured as its training does."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from refcompress.graph import Graph
+from refcompress.run import Inputs, run
+from refcompress.train.plan import Plan
+from refcompress.train.samples import Samples, Targets, all_targets, samples_of
+
+_BATCH = 256
+
+
+def score(graph: Graph, inputs: Inputs, targets: Targets, plan: Plan) -> float:
+    """Return the score of a network: what :func:`refcompress.train.fit.fit` would give an epoch that ended with it.
+
+    Parameters
+    ----------
+    graph
+        A network of one output; parameters in any encoding.
+    inputs, targets
+        The samples.
+    plan
+        Says what the score is (its own, or else the loss), and whether that takes logits.
+
+    Returns
+    -------
+    float
+        The smaller the better; infinite for a network whose outputs are not finite.
+
+    Raises
+    ------
+    DataError
+        Arrays do not fit the network or each other.
+
+    Examples
+    --------
+    >>> from refcompress.encodings import encode
+    >>> from refcompress.graph import Node, TensorSpec
+    >>> from refcompress.ops import NoAttrs
+    >>> from refcompress.train.plan import error_rate
+    >>> node = Node("Gemm", "fc", ("x",), "y", {"weight": "w"}, NoAttrs())
+    >>> graph = Graph((TensorSpec("x", (2,)),), ("y",), (node,), {"w": encode([[1.0, 0.0], [0.0, 1.0]])})
+    >>> score(graph, np.array([[3.0, 1.0], [0.0, 2.0]]), np.array([0, 0]), Plan(epochs=1, score=error_rate))
+    0.5
+
+    """
+    trained = logits_graph(graph) if plan.from_logits else graph
+    return score_of(trained, samples_of(graph, inputs, targets), plan)
+
+
+def score_of(graph: Graph, samples: Samples, plan: Plan) -> float:
+    """Return the score of a network whose output is what the loss takes."""
+    (output,) = run(graph, samples.inputs, batch_size=_BATCH)
+    targets = all_targets(plan, samples)
+    with np.errstate(all="ignore"):  # a network that has gone astray scores inf, which is never the best
+        value = float(plan.loss(output, *targets)[0] if plan.score is None else plan.score(output, *targets))
+    return math.inf if math.isnan(value) else value
+
+
+def logits_graph(graph: Graph) -> Graph:
+    """Return the network without the Softmax or Sigmoid that makes its output; others stay as they are.
+
+    Examples
+    --------
+    >>> from refcompress.graph import Node, TensorSpec
+    >>> from refcompress.ops import NoAttrs
+    >>> node = Node("Softmax", "softmax", ("x",), "y", attrs=NoAttrs())
+    >>> logits_graph(Graph((TensorSpec("x", (2,)),), ("y",), (node,), {})).outputs
+    ('x',)
+
+    """
+    last = next((node for node in graph.nodes if node.output == graph.outputs[0]), None)
+    if last is None or last.op not in {"Softmax", "Sigmoid"}:
+        return graph
+    if any(last.output in node.inputs for node in graph.nodes):
+        return replace(graph, outputs=last.inputs)
+    return replace(graph, outputs=last.inputs, nodes=tuple(node for node in graph.nodes if node is not last))
