@@ -9,7 +9,8 @@ from refcompress import steps
 from refcompress.analysis.measure import Report
 from refcompress.errors import OptionError
 from refcompress.graph import Graph
-from refcompress.recipe import OPTIONS, Recipe
+from refcompress.options import OPTIONS
+from refcompress.recipe import Recipe
 from refcompress.steps import Progress
 
 

@@ -20,8 +20,9 @@ from refcompress.errors import OptionError
 from refcompress.graph import Graph
 from refcompress.methods import METHODS
 from refcompress.methods.plan_options import DEFAULTS, PLAN_OPTIONS, make_plan, scores_errors
+from refcompress.options import OPTIONS
 from refcompress.passes import LayerRule
-from refcompress.recipe import OPTIONS, Recipe, Step
+from refcompress.recipe import Recipe, Step
 from refcompress.run import check_inputs
 from refcompress.steps import Progress
 from refcompress.train import Dataset, Fitted, Plan, score

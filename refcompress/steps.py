@@ -12,9 +12,10 @@ from refcompress.encodings import Encoding, smallest
 from refcompress.encodings.packed import size_bytes
 from refcompress.errors import DataError, OptionError
 from refcompress.graph import Graph
+from refcompress.options import OPTIONS
 from refcompress.passes import PASSES, prune
 from refcompress.passes.rules import weights_of
-from refcompress.recipe import OPTIONS, Recipe, Step
+from refcompress.recipe import Recipe, Step
 
 Progress = Callable[[str, float], None]
 

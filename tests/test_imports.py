@@ -29,6 +29,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("passes", "train", "formats", "verify"),
     ("methods",),
     ("analysis",),
+    ("options",),
     ("recipe",),
     ("steps",),
     ("compress", "deep_compression"),

@@ -11,8 +11,9 @@ from refcompress import recipe
 from refcompress.errors import OptionError
 from refcompress.methods import METHODS
 from refcompress.methods.plan_options import PLAN_OPTIONS
+from refcompress.options import OPTIONS
 from refcompress.passes import PASSES
-from refcompress.recipe import OPTIONS, Recipe, Step
+from refcompress.recipe import Recipe, Step
 
 GOOD = """
 [[pass]]

@@ -46,6 +46,7 @@ PLAN_OPTIONS: Mapping[str, Kind] = MappingProxyType(
         "elastic_sigma": NUMBER,
         "distill_weight": NUMBER,
         "distill_temperature": NUMBER,
+        "batch_moments": FLAG,
     }
 )
 """What every training step takes: name to kind. The epochs must be given."""
@@ -70,6 +71,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "elastic_sigma": 4.0,
         "distill_weight": 0.0,
         "distill_temperature": 4.0,
+        "batch_moments": True,
     }
 )
 """What an option is where a recipe does not name it; those that are missing here are then off."""
@@ -148,6 +150,7 @@ def make_plan(options: Mapping[str, Any], *, samples: int, teacher: Graph | None
         augment=_augment(chosen),
         teacher=_teacher(teacher) if chosen["distill_weight"] > 0 else None,
         patience=chosen.get("patience"),
+        batch_moments=chosen["batch_moments"],
         keep=chosen["keep"],
         seed=chosen["seed"],
     )

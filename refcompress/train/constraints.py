@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refcompress.errors import DataError, OptionError
+from refcompress.ops.elementwise import pass_where
 
 Array = NDArray[np.floating[Any]]
 Arrays = Mapping[str, Array]
@@ -175,7 +176,7 @@ def zeroed(array: Array, keep: NDArray[np.bool_]) -> Array:
     array([0., 0., 2.])
 
     """
-    return np.asarray(np.where(keep, array, array.dtype.type(0)))
+    return pass_where(keep, array)
 
 
 def _own(constraint: Constraint, latents: Arrays) -> dict[str, Array]:

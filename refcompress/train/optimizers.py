@@ -127,20 +127,20 @@ class Sgd:
             Names or shapes do not fit.
 
         """
+        from refcompress.kernels import steps
+
         _check_fit(params, grads, state)
         new, velocities = {}, {}
         for name, given in params.items():
-            w, d = _own(given, donate), _own(grads[name], donate)
-            _add_scaled(d, w, _decay_of(self.weight_decay, name))
+            w, decay = _own(given, donate), _decay_of(self.weight_decay, name)
             if self.momentum:
                 v = velocities[name] = _own(state.slots["momentum"][name], donate)
-                v *= v.dtype.type(self.momentum)
-                v += d
-                if self.nesterov:
-                    _add_scaled(d, v, self.momentum)
-                else:
-                    np.copyto(d, v)
-            _add_scaled(w, d, -rate, use_up=True)
+                scalars = np.array((self.momentum, decay, rate), w.dtype)
+                steps.momentum(_line(w), _line(grads[name]), _line(v), scalars, self.nesterov)
+            else:
+                d = _own(grads[name], donate)
+                _add_scaled(d, w, decay)
+                _add_scaled(w, d, -rate, use_up=True)
             new[name] = w
         return new, State(state.count + 1, {"momentum": velocities} if self.momentum else {})
 
@@ -196,11 +196,8 @@ class Adam:
     ) -> tuple[dict[str, Array], State]:
         """Take one step; parameters and errors are those of :meth:`Sgd.step`."""
         _check_fit(params, grads, state)
-        with_decay = {name: _own(grad, donate) for name, grad in grads.items()}
-        for name, grad in with_decay.items():
-            _add_scaled(grad, params[name], _decay_of(self.weight_decay, name))
-        new = {name: _own(w, donate) for name, w in params.items()}
-        return new, _adam_step(new, with_decay, state, rate, (self.beta1, self.beta2, self.epsilon), donate)
+        factors = {name: (1.0, _decay_of(self.weight_decay, name)) for name in params}
+        return _adam_step(params, grads, state, factors, rate, self, donate=donate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,42 +246,35 @@ class AdamW:
     ) -> tuple[dict[str, Array], State]:
         """Take one step; parameters and errors are those of :meth:`Sgd.step`."""
         _check_fit(params, grads, state)
-        new = {name: _own(w, donate) for name, w in params.items()}
-        for name, w in new.items():
-            np.multiply(w, w.dtype.type(1 - rate * _decay_of(self.weight_decay, name)), out=w)
-        own = {name: _own(grad, donate) for name, grad in grads.items()}
-        return new, _adam_step(new, own, state, rate, (self.beta1, self.beta2, self.epsilon), donate)
+        factors = {name: (1 - rate * _decay_of(self.weight_decay, name), 0.0) for name in params}
+        return _adam_step(params, grads, state, factors, rate, self, donate=donate)
 
 
 def _adam_step(
-    params: dict[str, Array],
-    grads: dict[str, Array],
+    params: Arrays,
+    grads: Arrays,
     state: State,
+    factors: Mapping[str, tuple[float, float]],
     rate: float,
-    options: tuple[float, float, float],
+    options: Adam | AdamW,
+    *,
     donate: bool,
-) -> State:
-    """Change parameters in place, use up gradients, and return the next state."""
-    beta1, beta2, epsilon = options
+) -> tuple[dict[str, Array], State]:
+    """Take Adam's step; factors are what each parameter is multiplied with before it, and its L2 decay."""
+    from refcompress.kernels import steps
+
     count = state.count + 1
-    first_size = rate / (1 - beta1**count)
-    spread = math.sqrt(1 - beta2**count)
-    means, squares = {}, {}
-    for name, w in params.items():
-        g, real = grads[name], w.dtype.type
+    first_size = rate / (1 - options.beta1**count)
+    spread = math.sqrt(1 - options.beta2**count)
+    memories = (options.beta1, 1 - options.beta1, options.beta2, 1 - options.beta2)
+    new, means, squares = {}, {}, {}
+    for name, given in params.items():
+        w = new[name] = _own(given, donate)
         m = means[name] = _own(state.slots["mean"][name], donate)
         v = squares[name] = _own(state.slots["square"][name], donate)
-        m *= real(beta1)
-        _add_scaled(m, g, 1 - beta1)
-        v *= real(beta2)
-        np.square(g, out=g)
-        _add_scaled(v, g, 1 - beta2, use_up=True)
-        np.sqrt(v, out=g)
-        g /= real(spread)
-        g += real(epsilon)
-        np.divide(m, g, out=g)
-        _add_scaled(w, g, -first_size, use_up=True)
-    return State(count, {"mean": means, "square": squares})
+        scalars = np.array((*factors[name], *memories, spread, options.epsilon, first_size), w.dtype)
+        steps.adam(_line(w), _line(grads[name]), _line(m), _line(v), scalars)
+    return new, State(count, {"mean": means, "square": squares})
 
 
 def _add_scaled(target: Array, term: Array, factor: float, *, use_up: bool = False) -> None:
@@ -300,7 +290,13 @@ def _add_scaled(target: Array, term: Array, factor: float, *, use_up: bool = Fal
 
 
 def _own(array: Array, donate: bool) -> Array:
-    return array if donate else array.copy()
+    """Return an array that may be written to, contiguous."""
+    return array if donate and array.flags.c_contiguous else array.copy()
+
+
+def _line(array: Array) -> Array:
+    """Return all elements as one line: a view of what is contiguous."""
+    return array.reshape(-1)
 
 
 def _zeros(params: Arrays) -> dict[str, Array]:

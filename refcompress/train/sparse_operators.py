@@ -23,7 +23,8 @@ from refcompress.ops.windows import output_plane
 
 Support = Mapping[str, NDArray[np.bool_]]
 
-MOST_DENSITY = 0.25  # of a convolution; above, dense products are faster
+FEW = 0.25  # density of a convolution; above, dense products are faster ...
+SOME = 0.6  # ... but not by as much as bringing activations from one order into the other takes
 
 
 def sparse_operators(graph: Graph, support: Support) -> dict[str, Op]:
@@ -50,13 +51,17 @@ def sparse_operators(graph: Graph, support: Support) -> dict[str, Op]:
     ['conv']
 
     """
-    found = {}
-    for node in graph.nodes:
-        mask = support.get(node.params.get("weight", ""))
-        if mask is None or node.op != "Conv" or node.attrs.group != 1:
-            continue
-        if np.count_nonzero(mask) <= MOST_DENSITY * mask.size:
-            found[node.name] = _convolution(_Taps.of(mask))
+    density = {
+        node.name: np.count_nonzero(support[node.params["weight"]]) / max(1, support[node.params["weight"]].size)
+        for node in graph.nodes
+        if node.op == "Conv" and node.attrs.group == 1 and node.params["weight"] in support
+    }
+    most = SOME if any(share <= FEW for share in density.values()) else FEW
+    found = {
+        node.name: _convolution(_Taps.of(support[node.params["weight"]]))
+        for node in graph.nodes
+        if density.get(node.name, 1.0) <= most
+    }
     if found:
         followers = {"MaxPool": _max_pool, "Flatten": _flatten}
         found |= {node.name: followers[node.op]() for node in graph.nodes if node.op in followers}

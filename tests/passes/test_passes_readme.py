@@ -10,6 +10,7 @@ import pytest
 
 import refcompress.passes
 from refcompress import recipe
+from refcompress.options import OPTIONS
 from refcompress.passes import PASSES
 
 TEXT = Path(refcompress.passes.__file__).with_name("README.md").read_text(encoding="utf-8")
@@ -23,7 +24,7 @@ def test_every_pass_has_a_section() -> None:
 @pytest.mark.parametrize("name", PASSES)
 def test_the_options_of_a_pass_and_their_defaults_are_listed(name: str) -> None:
     rows = re.findall(r"^\| `(\w+)` (\*?) ?\| (.*) \| (\S*) ?\|$", SECTIONS[name], re.MULTILINE)
-    options = recipe.OPTIONS[name]
+    options = OPTIONS[name]
     assert {option for option, *_ in rows} == set(options.known)
     parameters = inspect.signature(PASSES[name]).parameters
     for option, _, values, default in rows:

@@ -78,6 +78,10 @@ def test_only_convolutions_of_few_weights_are_replaced_and_what_follows_them() -
     few = np.zeros((3, 2, 2, 5), np.bool_)
     few[0, 0, 0, 0] = True
     assert set(sparse_operators(graph, {"w": few})) == {"conv1", "pool", "flatten"}
+    half = np.arange(60).reshape(2, 2, 5, 3) % 2 == 0
+    assert set(sparse_operators(graph, {"w": few, "v": half})) == {"conv1", "conv2", "pool", "flatten"}
+    assert set(sparse_operators(graph, {"w": few, "v": np.ones_like(half)})) == {"conv1", "pool", "flatten"}
+    assert sparse_operators(graph, {"v": half}) == {}
     assert sparse_operators(graph, {"w": np.ones_like(few)}) == {}
     assert sparse_operators(graph, {}) == {}
 
