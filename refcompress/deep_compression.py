@@ -81,8 +81,8 @@ def deep_compression(
     recipe
         What to do.
     teacher
-        A network that takes the same inputs; it teaches the steps with ``distill_weight`` until one with
-        ``teacher = true`` has ended, whose network teaches from then on.
+        A network that takes the same inputs; if not given, it is the network as given. It teaches the steps with
+        ``distill_weight`` until one with ``teacher = true`` has ended, whose network teaches from then on.
     inputs
         Calibration samples by input name for the passes that need them; if not given, up to 1024 training samples.
     directory
@@ -103,7 +103,7 @@ def deep_compression(
     Raises
     ------
     OptionError
-        An option is out of range, a layer rule matches nothing, or a network is to be taught without a teacher.
+        An option is out of range, or a layer rule matches nothing.
     DataError
         Samples do not fit the network, or the directory holds checkpoints of another network or of other data.
     OSError
@@ -130,10 +130,12 @@ def deep_compression(
 
     """
     advance = progress or (lambda _what, _share: None)
-    training = _prepare(graph, data, recipe, teacher, directory)
+    training = _prepare(graph, data, recipe, directory)
     stages = [_stage("as given", graph, training)]
     work = steps.begin(graph, recipe)
+    # a checkpoint knows the network as given anyway
     digest = _digest(b"", "" if teacher is None else _contents(teacher))
+    teacher = graph if teacher is None else teacher
     for number, step in enumerate(recipe.steps, 1):
         digest = _digest(digest, _spelled(step))
         what = f"{number}/{len(recipe.steps)} {step.name}"
@@ -153,23 +155,18 @@ def deep_compression(
     return small, replace(measured, stages=(*stages, _stage("encoded", small, training)))
 
 
-def _prepare(
-    graph: Graph, data: Dataset, recipe: Recipe, teacher: Graph | None, directory: str | os.PathLike[str] | None
-) -> _Training:
+def _prepare(graph: Graph, data: Dataset, recipe: Recipe, directory: str | os.PathLike[str] | None) -> _Training:
     """Check all training steps before the first one runs."""
     samples = len(next(iter(check_inputs(graph, data.inputs).values()), ()))
     first: Mapping[str, Any] | None = None
-    taught = teacher
     for number, step in enumerate(recipe.steps, 1):
         if not OPTIONS[step.name].trains:
             continue
         first = first or step.options
         try:
-            make_plan(_plan_options(step), samples=samples, teacher=taught)
+            make_plan(_plan_options(step), samples=samples, teacher=graph)  # whoever teaches, there is a teacher
         except OptionError as error:
             raise OptionError(f"{steps.place_of(recipe, number)}: {error}") from None
-        if step.options.get("teacher", False):
-            taught = graph  # it stands for the network that this step will end with
     loss = (first or {}).get("loss", DEFAULTS["loss"])
     judge = make_plan({"epochs": 1, "loss": loss}, samples=max(samples, 1))
     targets = data.validation_targets
@@ -182,7 +179,7 @@ def _method(
     recipe: Recipe,
     number: int,
     training: _Training,
-    teacher: Graph | None,
+    teacher: Graph,
     place: Path | None,
     report: Callable[[TrainingProgress], None],
     keep: Callable[[Fitted], None],

@@ -268,10 +268,7 @@ def _augment(chosen: Mapping[str, Any]) -> Augment | None:
 
 def _teacher(teacher: Graph | None) -> Teacher:
     if teacher is None:
-        raise OptionError(
-            "distill_weight without a teacher; set teacher = true in the earlier step whose network is to teach, or "
-            "give deep_compression a teacher"
-        )
+        raise OptionError("distill_weight without a teacher; give the network that is to teach, or leave it out")
     logits = logits_graph(teacher)
     names = [spec.name for spec in logits.inputs]
 

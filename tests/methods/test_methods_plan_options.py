@@ -34,7 +34,8 @@ def rates(plan: Plan, steps: int) -> list[float]:
 
 def test_defaults_are_those_of_a_plan() -> None:
     ours, theirs = plan_of(), Plan(epochs=2)
-    for name in ("batch_size", "optimizer", "loss", "from_logits", "clip_norm", "augment", "teacher", "patience"):
+    same = ("batch_size", "optimizer", "loss", "from_logits", "clip_norm", "augment", "teacher", "patience")
+    for name in (*same, "batch_moments", "moment_memory"):
         assert getattr(ours, name) == getattr(theirs, name), name
     assert (ours.keep, ours.seed, ours.rate_at(7)) == (theirs.keep, theirs.seed, theirs.rate_at(7))
     assert set(DEFAULTS) < set(PLAN_OPTIONS)
@@ -50,6 +51,7 @@ def test_plain_options_reach_the_plan() -> None:
         "last",
         3,
     )
+    assert plan_of(batch_moments=False).batch_moments is False
 
 
 def test_optimizers_are_chosen_by_name() -> None:
@@ -203,7 +205,7 @@ BAD = {
     "a negative angle": ({"rotate_degrees": -1}, "rotate_degrees is -1"),
     "a blur of nothing": ({"elastic_sigma": 3.0}, "elastic_sigma does nothing without elastic_alpha"),
     "a blur of no width": ({"elastic_alpha": 3.0, "elastic_sigma": 0.0}, "elastic_sigma is 0"),
-    "nobody to learn from": ({"distill_weight": 0.5}, "without a teacher; set teacher = true"),
+    "nobody to learn from": ({"distill_weight": 0.5}, "without a teacher; give the network"),
     "a temperature of nothing": ({"distill_temperature": 3.0}, "does nothing without distill_weight"),
 }
 
