@@ -75,8 +75,8 @@ def mnist(directory: str | os.PathLike[str] | None = None, *, validation: int = 
     ...         _ = Path(directory, f"{part}-images-idx3-ubyte").write_bytes(images)
     ...         _ = Path(directory, f"{part}-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, n, *range(n)]))
     ...     splits = mnist(directory, validation=1)
-    >>> splits.train.x.shape, splits.train.x.max(), splits.validation.y, splits.test.y
-    ((2, 28, 28, 1), np.float32(1.0), array([2]), array([0, 1]))
+    >>> splits.train.x.shape, float(splits.train.x.max()), splits.validation.y, splits.test.y
+    ((2, 28, 28, 1), 1.0, array([2]), array([0, 1]))
 
     """
     folder = fetch_mnist() if directory is None else Path(directory)
