@@ -51,17 +51,14 @@ def sparse_operators(graph: Graph, support: Support) -> dict[str, Op]:
     ['conv']
 
     """
-    density = {
-        node.name: np.count_nonzero(support[node.params["weight"]]) / max(1, support[node.params["weight"]].size)
+    masks = {
+        node.name: support[node.params["weight"]]
         for node in graph.nodes
         if node.op == "Conv" and node.attrs.group == 1 and node.params["weight"] in support
     }
+    density = {name: np.count_nonzero(mask) / max(1, mask.size) for name, mask in masks.items()}
     most = SOME if any(share <= FEW for share in density.values()) else FEW
-    found = {
-        node.name: _convolution(_Taps.of(support[node.params["weight"]]))
-        for node in graph.nodes
-        if density.get(node.name, 1.0) <= most
-    }
+    found = {name: _convolution(_Taps.of(mask)) for name, mask in masks.items() if density[name] <= most}
     if found:
         followers = {"MaxPool": _max_pool, "Flatten": _flatten}
         found |= {node.name: followers[node.op]() for node in graph.nodes if node.op in followers}
@@ -105,10 +102,6 @@ def _batch_first(x: Array) -> Array:
     return x.transpose(3, 0, 1, 2)
 
 
-def _empty(x: Array, shape: Sequence[int], samples: int) -> Array:
-    return np.empty((*shape, samples), x.dtype)
-
-
 def _convolution(taps: _Taps) -> Op:
     from refcompress.kernels import batch_last as kernels
 
@@ -117,7 +110,7 @@ def _convolution(taps: _Taps) -> Op:
         plane = output_plane(
             inputs[0].shape[1:], (taps.shape[0], taps.shape[1]), attrs.strides, attrs.pads, attrs.dilations
         )
-        out = _empty(x, (*plane, taps.shape[3]), x.shape[3])
+        out = np.empty((*plane, taps.shape[3], x.shape[3]), x.dtype)
         bias = _bias(params, taps.shape[3], x.dtype)
         values = taps.values(weights.array(params["weight"], x.dtype))
         kernels.convolve(x, taps.taps, taps.units, values, bias, *_where(attrs), out)
@@ -150,22 +143,29 @@ def _bias(params: Params, units: int, dtype: np.dtype[Any]) -> Array:
 
 
 def _max_pool() -> Op:
-    from refcompress.kernels import batch_last as kernels
+    """Pool all samples as channels of one image: the operator itself, in the order that is there."""
+    op = find_op("MaxPool")
 
-    def forward(attrs: Any, inputs: Sequence[Array], _params: Params) -> Array:
-        x = _batch_last(inputs[0])
-        plane = output_plane(inputs[0].shape[1:], attrs.kernel_shape, attrs.strides, attrs.pads, (1, 1))
-        out = _empty(x, (*plane, x.shape[2]), x.shape[3])
-        kernels.max_pool(x, attrs.kernel_shape, attrs.strides, attrs.pads[:2], out)
-        return _batch_first(out)
+    def forward(attrs: Any, inputs: Sequence[Array], params: Params) -> Array:
+        return _many(op.forward(attrs, [_one(inputs[0])], params), len(inputs[0]))
 
-    def vjp(attrs: Any, inputs: Sequence[Array], _params: Params, output: Array, cotangent: Array) -> Cotangents:
-        x, most, flowing = (_batch_last(each) for each in (inputs[0], output, cotangent))
-        back = np.zeros(x.shape, x.dtype)
-        kernels.max_pool_vjp(x, most, flowing, attrs.kernel_shape, attrs.strides, attrs.pads[:2], back)
-        return (_batch_first(back),), {}
+    def vjp(attrs: Any, inputs: Sequence[Array], params: Params, output: Array, cotangent: Array) -> Cotangents:
+        (back,), grads = op.vjp(attrs, [_one(inputs[0])], params, _one(output), _one(cotangent))
+        return (_many(back, len(inputs[0])),), grads
 
-    return replace(find_op("MaxPool"), forward=forward, vjp=vjp)
+    return replace(op, forward=forward, vjp=vjp)
+
+
+def _one(x: Array) -> Array:
+    """(batch, height, width, channels) as one image of channels times batch channels."""
+    samples, height, width, channels = x.shape
+    return _batch_last(x).reshape(1, height, width, channels * samples)
+
+
+def _many(image: Array, samples: int) -> Array:
+    """Invert :func:`_one`."""
+    _, height, width, channels = image.shape
+    return _batch_first(image.reshape(height, width, channels // samples, samples))
 
 
 def _flatten() -> Op:

@@ -105,14 +105,12 @@ def test_a_flattening_of_vectors_stays_what_it_is() -> None:
 
 
 def test_nan_passes_a_pool_as_in_the_dense_one() -> None:
-    from refcompress.kernels import batch_last
-
-    x = np.random.default_rng(1).normal(size=(4, 4, 1, 2)).astype(np.float32)
-    x[1, 1, 0, 0] = np.nan
-    out = np.empty((2, 2, 1, 2), np.float32)
-    batch_last.max_pool(x, (2, 2), (2, 2), (0, 0), out)
-    wanted = find_op("MaxPool").forward(MaxPool((2, 2), (2, 2)), [x.transpose(3, 0, 1, 2)], {})
-    assert np.array_equal(out.transpose(3, 0, 1, 2), wanted, equal_nan=True)
+    pool = MaxPool((2, 2), (2, 2))
+    graph = network(np.random.default_rng(0), Conv(), pool, bias=True, density=0.0)
+    x = np.random.default_rng(1).normal(size=(2, 4, 4, 1)).astype(np.float32)
+    x[0, 1, 1, 0] = np.nan
+    ours = sparse_operators(graph, {"w": np.zeros((3, 2, 2, 5), np.bool_)})["pool"].forward(pool, [x], {})
+    assert np.array_equal(ours, find_op("MaxPool").forward(pool, [x], {}), equal_nan=True)
 
 
 @pytest.mark.parametrize("zero_learns", [False, True])
