@@ -36,6 +36,8 @@ class Builder:
         Activation to its shape, without the batch axis.
     calls
         How many layers have been called.
+    read
+        Path of a layer to how many of its weights have been read.
 
     """
 
@@ -45,6 +47,7 @@ class Builder:
     params: dict[str, Encoding] = field(default_factory=dict)
     shapes: dict[str, Shape] = field(default_factory=dict)
     calls: int = 0
+    read: dict[tuple[str, ...], int] = field(default_factory=dict)
 
     def count_call(self, layer: Layer) -> None:
         """Count one call of a layer; refuse more than :data:`MAX_CALLS`."""
@@ -123,7 +126,9 @@ class Call:
         """
         full = "/".join((*self.layer.path, self.part, name) if self.part else (*self.layer.path, name))
         if full not in self.builder.params:
-            array = keras_weights.read(self.builder.weights, self.layer.path, roles, shape)
+            index = self.builder.read.setdefault(self.layer.path, 0)
+            self.builder.read[self.layer.path] += 1
+            array = keras_weights.read(self.builder.weights, self.layer.path, roles, shape, index=index)
             self.builder.params[full] = encode(convert(array) if convert else array)
         return full
 

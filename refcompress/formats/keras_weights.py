@@ -55,7 +55,9 @@ def open_weights(checkpoint: Checkpoint) -> Weights:
     return Weights(checkpoint, frozenset(names))
 
 
-def read(weights: Weights, path: Path, roles: Sequence[str], shape: tuple[int, ...]) -> NDArray[np.float32]:
+def read(
+    weights: Weights, path: Path, roles: Sequence[str], shape: tuple[int, ...], *, index: int
+) -> NDArray[np.float32]:
     """Read one weight of one layer.
 
     Parameters
@@ -68,6 +70,8 @@ def read(weights: Weights, path: Path, roles: Sequence[str], shape: tuple[int, .
         Keras's names of the weight: ``"kernel"``; several where versions differ.
     shape
         The shape that the layer's configuration implies.
+    index
+        Which of the layer's weights it is, in the order in which Keras creates them.
 
     Raises
     ------
