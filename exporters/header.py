@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from exporters.identifiers import comment
 from exporters.program import Program
 from refcompress.graph import Shape
@@ -33,7 +35,39 @@ def buffer_notes(program: Program, inputs: Sequence[str], outputs: Sequence[str]
 
     """
     names = zip([*inputs, *outputs], [*program.inputs, *program.output_names], strict=True)
-    return "".join(f" *   {buffer:10} {described(name, program.shapes.get(name))}\n" for buffer, name in names)
+    return "".join(
+        f" *   {buffer:10} {described(name, program.shapes.get(name))}{_quantized(program, name)}\n"
+        for buffer, name in names
+    )
+
+
+def _quantized(program: Program, name: str) -> str:
+    if name not in program.quantizations:
+        return ""
+    known = program.quantizations[name]
+    width = "" if known.bits == 8 else f" from {known.low} to {known.high}"
+    zero = f"- {known.zero_point}" if known.zero_point >= 0 else f"+ {-known.zero_point}"
+    return f", real = {np.float32(known.scale)} * (integer{width} {zero})"
+
+
+def quantization_macros(prefix: str, program: Program, inputs: Sequence[str], outputs: Sequence[str]) -> str:
+    """Macros of the scale and the zero point of these buffers; none for a float network.
+
+    Examples
+    --------
+    >>> quantization_macros("net", Program(("x",), ("y",), ("y",), {"x": 4, "y": 3}, ()), ["input"], ["output"])
+    ''
+
+    """
+    if not program.quantizations:
+        return ""
+    lines = ["\n/* What the integers stand for: real = scale * (integer - zero point). */\n"]
+    for buffer, name in zip([*inputs, *outputs], [*program.inputs, *program.output_names], strict=True):
+        known, macro = program.quantizations[name], f"{prefix}_{buffer}".upper()
+        lines.append(f"#define {macro}_SCALE {np.float32(known.scale)}f\n")
+        zero = f"({known.zero_point})" if known.zero_point < 0 else str(known.zero_point)
+        lines.append(f"#define {macro}_ZERO_POINT {zero}\n")
+    return "".join(lines)
 
 
 def buffer_sizes(prefix: str, program: Program, inputs: Sequence[str], outputs: Sequence[str]) -> str:

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporters.program import Program, Step, Tensor
+from exporters.streams import real, single_streams
 from refcompress import encodings, ops
-from refcompress.encodings import Csr, Dense, Encoding, Float32, Huffman
-from refcompress.encodings.values import Values, stream_of
+from refcompress.encodings import Dense, Float32
+from refcompress.encodings.values import Values, real_centroids
 from refcompress.errors import ModelError
 from refcompress.graph import Graph, Node, Shape
 from refcompress.ops.batch_normalization import factor_and_offset
+from refcompress.ops.conv import Conv
 
 PIXELS_FROM = 4  # contiguous inputs of a dot product from which going pixel by pixel pays
 
@@ -39,7 +41,7 @@ class _Context:
 
     def weight(self, node: Node) -> Tensor:
         name = node.params["weight"]
-        return Tensor(name, f"{node.name} weight", single_streams(self.graph.params[name]))
+        return Tensor(name, f"{node.name} weight", real(single_streams(self.graph.params[name])))
 
     def arrays(self, node: Node, *roles: str) -> dict[str, Tensor]:
         found = {}
@@ -93,33 +95,6 @@ def lower(graph: Graph) -> Program:
     )
 
 
-def single_streams(encoding: Encoding) -> Encoding:
-    """Cut Huffman streams into one stream each, which is what the runtime reads.
-
-    Examples
-    --------
-    >>> from refcompress.encodings import Codebook, huffman
-    >>> labels = huffman.encode([0, 1, 0], n_streams=4)
-    >>> single_streams(Dense((3,), Codebook(np.array([1, 2], np.float32), labels))).values.labels.n_streams
-    1
-
-    """
-    stream = stream_of(encoding.values)
-    if isinstance(stream, Huffman) and stream.n_streams != 1:
-        encoding = replace(encoding, values=_with_stream(encoding.values, replace(stream, n_streams=1)))
-    if isinstance(encoding, Csr) and isinstance(encoding.gaps, Huffman) and encoding.gaps.n_streams != 1:
-        encoding = replace(encoding, gaps=replace(encoding.gaps, n_streams=1))
-    return encoding
-
-
-def _with_stream(values: Values, stream: Huffman) -> Values:
-    if isinstance(values, encodings.Codebook):
-        return replace(values, labels=stream)
-    if isinstance(values, encodings.Linear):
-        return replace(values, integers=stream)
-    return values
-
-
 def _check_finite(steps: list[Step]) -> None:
     for step in steps:
         tensors = [*step.arrays.values(), *([step.weight] if step.weight else [])]
@@ -135,15 +110,16 @@ def _check_finite(steps: list[Step]) -> None:
 def _numbers(values: Values) -> NDArray[np.float32]:
     if isinstance(values, Float32):
         return values.array
-    return values.centroids if isinstance(values, encodings.Codebook) else values.scales
+    if isinstance(values, encodings.Codebook):
+        return values.centroids
+    return values.scales if isinstance(values, encodings.Linear) else real_centroids(values)
 
 
 def _gemm(node: Node, context: _Context) -> Iterator[Step]:
     *lead, columns = context.shape(node)
     rows, vectors = context.out_shape(node)[-1], math.prod(lead)
     if vectors > 1:
-        plane = (1, vectors)
-        yield _conv_step(node, context, (*plane, columns), (*plane, rows), (1, 1))
+        yield _conv_step(node, context, geometry((1, vectors, columns), (1, vectors, rows), (1, 1)))
         return
     yield _gemm_step(node, context, rows, columns)
 
@@ -168,41 +144,12 @@ def _conv(node: Node, context: _Context) -> Iterator[Step]:
         yield _gemm_step(node, context, out[2], math.prod(shape))
     elif plain and kernel == (1, 1) and attrs.strides == (1, 1):  # the plane is one long row
         pixels = shape[0] * shape[1]
-        yield _conv_step(node, context, (1, pixels, shape[2]), (1, pixels, out[2]), (1, 1))
+        yield _conv_step(node, context, geometry((1, pixels, shape[2]), (1, pixels, out[2]), (1, 1)))
     else:
-        more = {
-            **_pair("stride", attrs.strides),
-            "pad_top": attrs.pads[0],
-            "pad_left": attrs.pads[1],
-            **_pair("dilation", attrs.dilations),
-            "group": attrs.group,
-        }
-        yield _conv_step(node, context, shape, out, kernel, more)
+        yield _conv_step(node, context, geometry(shape, out, kernel, attrs))
 
 
-def _conv_step(
-    node: Node,
-    context: _Context,
-    shape: tuple[int, ...],
-    out: tuple[int, ...],
-    kernel: tuple[int, ...],
-    more: Mapping[str, int] | None = None,
-) -> Step:
-    sizes = {
-        **_pair("in", shape[:2]),
-        "in_channels": shape[2],
-        **_pair("out", out[:2]),
-        "out_channels": out[2],
-        **_pair("kernel", kernel),
-        "stride_h": 1,
-        "stride_w": 1,
-        "pad_top": 0,
-        "pad_left": 0,
-        "dilation_h": 1,
-        "dilation_w": 1,
-        "group": 1,
-    }
-    sizes |= more or {}
+def _conv_step(node: Node, context: _Context, sizes: Mapping[str, int]) -> Step:
     weight = context.weight(node)
     run = sizes["in_channels"] // sizes["group"]
     if sizes["group"] == 1 and sizes["dilation_w"] == 1:
@@ -217,6 +164,36 @@ def _conv_step(
         weight=weight,
         arrays=context.arrays(node, "bias"),
     )
+
+
+def geometry(
+    shape: tuple[int, ...], out: tuple[int, ...], kernel: tuple[int, ...], attrs: Conv | None = None
+) -> dict[str, int]:
+    """Return the sizes of a convolution, in the order of their declaration in C.
+
+    Parameters
+    ----------
+    shape, out
+        Of input and output.
+    kernel
+        Height and width.
+    attrs
+        None for one group without strides, padding and dilation.
+
+    """
+    attrs = attrs or Conv()
+    return {
+        **_pair("in", shape[:2]),
+        "in_channels": shape[2],
+        **_pair("out", out[:2]),
+        "out_channels": out[2],
+        **_pair("kernel", kernel),
+        **_pair("stride", attrs.strides),
+        "pad_top": attrs.pads[0],
+        "pad_left": attrs.pads[1],
+        **_pair("dilation", attrs.dilations),
+        "group": attrs.group,
+    }
 
 
 def _pair(name: str, sizes: tuple[int, ...]) -> dict[str, int]:
@@ -306,6 +283,12 @@ def _pad(node: Node, context: _Context) -> Iterator[Step]:
 
 def _add(node: Node, context: _Context) -> Iterator[Step]:
     """Sum from left to right, two at a time."""
+    shapes = [context.shapes[name] for name in node.inputs]
+    if any(shape != shapes[0] for shape in shapes):
+        raise ModelError(
+            f"node {node.name!r}: an Add of inputs of shapes {shapes}; the runtime adds equal shapes only, "
+            "and broadcasts nothing"
+        )
     first, *rest = context.inputs(node)
     sizes = {"n": math.prod(context.shape(node))}
     for i, other in enumerate(rest, start=1):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from exporters.program import Program
+from exporters.program import Program, Step
 
-ELEMENT_BYTES = 4
+ALIGN_BYTES = 4
 PROMOTIONS = 64  # tries to place the highest buffer earlier
 
 Where = Literal["arena", "input", "output"]
@@ -35,12 +35,15 @@ class MemoryPlan:
         copied when all steps are done.
     arena_bytes
         Size of the arena.
+    scratch
+        Place of the scratch memory of each step that takes some, by the name of its output.
 
     """
 
     places: dict[str, Place]
     copies: tuple[tuple[Place, int], ...]
     arena_bytes: int
+    scratch: dict[str, Place] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -52,6 +55,8 @@ class _Buffer:
     last: int  # last step that reads one of them
     members: list[str]
     output: int | None = None
+    over: _Buffer | None = None  # it is made over this one, which dies then
+    lag: int = 0  # if it begins at least so many elements before it
 
 
 def plan(program: Program) -> MemoryPlan:
@@ -84,7 +89,12 @@ def plan(program: Program) -> MemoryPlan:
     offsets, elements = _best_offsets(in_arena)
     for buffer, offset in zip(in_arena, offsets, strict=True):
         places.update({name: Place("arena", offset) for name in buffer.members})
-    return MemoryPlan(places, copies, elements * ELEMENT_BYTES)
+    scratch = {step.output: places[_scratch_name(step)] for step in program.steps if step.scratch_bytes}
+    return MemoryPlan(places, copies, elements * program.element_bytes, scratch)
+
+
+def _scratch_name(step: Step) -> str:
+    return f"{step.output}\0scratch"
 
 
 def last_uses(program: Program) -> dict[str, int]:
@@ -106,12 +116,21 @@ def _buffers(program: Program) -> list[_Buffer]:
         dying = (step.inputs[k] for k in step.overwrites)
         found = next((holder[name] for name in dying if name in holder and uses[name] == i), None)
         if found is None:
-            found = _Buffer(program.elements[step.output], i, i, [])
+            found = _Buffer(_aligned(program, program.elements[step.output] * program.element_bytes), i, i, [])
+            if step.lag is not None and uses[step.inputs[0]] == i:
+                found.over, found.lag = holder.get(step.inputs[0]), _aligned(program, step.lag * program.element_bytes)
             buffers.append(found)
+        if step.scratch_bytes:
+            buffers.append(_Buffer(_aligned(program, step.scratch_bytes), i, i, [_scratch_name(step)]))
         found.members.append(step.output)
         found.last = uses[step.output]
         holder[step.output] = found
     return buffers
+
+
+def _aligned(program: Program, n_bytes: int) -> int:
+    """Elements that so many bytes take if every buffer begins at a multiple of four bytes."""
+    return -(-n_bytes // ALIGN_BYTES) * ALIGN_BYTES // program.element_bytes
 
 
 def _bind_outputs(program: Program, buffers: list[_Buffer], places: dict[str, Place]) -> tuple[tuple[Place, int], ...]:
@@ -134,12 +153,14 @@ _ORDERS: tuple[Callable[[_Buffer], tuple[int, ...]], ...] = (
     lambda b: (b.first - b.last, -b.elements, b.first),
     lambda b: (b.first, -b.elements),
     lambda b: (-b.last, -b.elements),
+    lambda b: (-b.elements, -b.first),  # what lies over something first
+    lambda b: (-b.first, -b.elements),
 )
 
 
 def _best_offsets(buffers: list[_Buffer]) -> tuple[list[int], int]:
     """Offsets in elements and their total; the bound from below is what must live at the same time."""
-    least = max((sum(b.elements for b in buffers if b.first <= i <= b.last) for i in _steps(buffers)), default=0)
+    least = max((_least(buffers, i) for i in {buffer.first for buffer in buffers}), default=0)
     best, best_total = [0] * len(buffers), -1
     for key in _ORDERS:
         order = sorted(range(len(buffers)), key=lambda i: key(buffers[i]))
@@ -159,26 +180,34 @@ def _best_offsets(buffers: list[_Buffer]) -> tuple[list[int], int]:
     return best, max(best_total, 0)
 
 
-def _steps(buffers: Sequence[_Buffer]) -> set[int]:
-    return {buffer.first for buffer in buffers}
+def _least(buffers: Sequence[_Buffer], step: int) -> int:
+    """Elements that live at a step, at least: of two that may lie over each other, the larger."""
+    alive = [buffer for buffer in buffers if buffer.first <= step <= buffer.last]
+    shared = [min(b.elements, b.over.elements) for b in alive if b.over is not None and b.first == step]
+    return sum(buffer.elements for buffer in alive) - sum(shared)
 
 
 def _place(buffers: Sequence[_Buffer], order: Sequence[int]) -> list[int]:
     """Put each buffer, in this order, at the lowest offset free while it lives."""
     offsets = [0] * len(buffers)
-    placed: list[int] = []
+    placed: list[tuple[_Buffer, int]] = []
     for i in order:
         buffer = buffers[i]
-        taken = sorted(
-            (offsets[j], offsets[j] + buffers[j].elements)
-            for j in placed
-            if buffers[j].first <= buffer.last and buffer.first <= buffers[j].last
+        others = [(other, at) for other, at in placed if other.first <= buffer.last and buffer.first <= other.last]
+        candidates = {0, *(at + other.elements for other, at in others)}
+        candidates |= {at - buffer.lag for other, at in others if buffer.over is other}
+        candidates |= {at + other.lag for other, at in others if other.over is buffer}
+        offsets[i] = min(
+            offset
+            for offset in candidates
+            if offset >= 0 and all(_fit(buffer, offset, other, at) for other, at in others)
         )
-        offset = 0
-        for start, end in taken:
-            if start - offset >= buffer.elements:
-                break
-            offset = max(offset, end)
-        offsets[i] = offset
-        placed.append(i)
+        placed.append((buffer, offsets[i]))
     return offsets
+
+
+def _fit(buffer: _Buffer, offset: int, other: _Buffer, at: int) -> bool:
+    """Whether two buffers that live at the same time may begin there."""
+    apart = offset + buffer.elements <= at or at + other.elements <= offset
+    over = buffer.over is other and offset + buffer.lag <= at
+    return apart or over or (other.over is buffer and at + other.lag <= offset)

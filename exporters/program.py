@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from refcompress.encodings import Csr, Encoding, Float32, Huffman, Joint, Linear
+from numpy.typing import NDArray
+
+from refcompress.encodings import Csr, Encoding, Float32, Huffman, IntegerCodebook, Joint, Linear
 from refcompress.encodings.values import stream_of
 from refcompress.graph import Shape
+from refcompress.integer import Quantization
 
 CSR, CODEBOOK, LINEAR, HUFFMAN_VALUES, HUFFMAN_GAPS, JOINT = 0x01, 0x02, 0x04, 0x10, 0x20, 0x40
+SHARED = CODEBOOK | LINEAR  # a codebook of integers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +35,29 @@ class Tensor:
     name: str
     label: str
     encoding: Encoding
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """Integers that a kernel of an integer network reads.
+
+    Attributes
+    ----------
+    name
+        Two tables of one name are the same.
+    label
+        Layer and role, from which identifiers and comments are made.
+    values
+        int8, int32 or another integer type of C, one dimension.
+    aligned
+        Whether they must be aligned to 4 bytes.
+
+    """
+
+    name: str
+    label: str
+    values: NDArray[Any]
+    aligned: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +84,14 @@ class Step:
         Elements of a run of each input (Concat).
     overwrites
         Indices of the inputs in whose memory the output may be made.
+    integers
+        Signed integers the kernel takes, named as in its C declaration (integer networks).
+    tables
+        Tables by role (integer networks).
+    scratch_bytes
+        What it takes of the arena while it runs.
+    lag
+        The output may lie over the first input if it begins at least so many elements before it; None if it may not.
 
     """
 
@@ -69,6 +105,10 @@ class Step:
     arrays: Mapping[str, Tensor] = field(default_factory=dict)
     parts: tuple[int, ...] = ()
     overwrites: tuple[int, ...] = ()
+    integers: Mapping[str, int] = field(default_factory=dict)
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    scratch_bytes: int = 0
+    lag: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +129,8 @@ class Program:
         Calls in order; each activation is made once.
     shapes
         Shapes of the activations that the network names, for the comments of what is generated.
+    quantizations
+        Of its inputs and outputs by name, if it computes with integers; a float network has none.
 
     """
 
@@ -98,6 +140,17 @@ class Program:
     elements: Mapping[str, int]
     steps: tuple[Step, ...]
     shapes: Mapping[str, Shape] = field(default_factory=dict)
+    quantizations: Mapping[str, Quantization] = field(default_factory=dict)
+
+    @property
+    def c_type(self) -> str:
+        """C type of an element."""
+        return "int8_t" if self.quantizations else "float"
+
+    @property
+    def element_bytes(self) -> int:
+        """Bytes of an element."""
+        return 1 if self.quantizations else 4
 
 
 def form_of(encoding: Encoding) -> int:
@@ -112,6 +165,7 @@ def form_of(encoding: Encoding) -> int:
     """
     values, stream = encoding.values, stream_of(encoding.values)
     form = 0 if isinstance(values, Float32) else LINEAR if isinstance(values, Linear) else CODEBOOK
+    form |= SHARED if isinstance(values, IntegerCodebook) else 0
     form |= HUFFMAN_VALUES if isinstance(stream, Huffman) else 0
     if isinstance(encoding, Csr):
         form |= CSR
@@ -129,7 +183,7 @@ def form_name(form: int) -> str:
     ('dense_float32', 'csr_codebook_bits_huffman', 'csr_linear_joint_huffman')
 
     """
-    kind = "codebook" if form & CODEBOOK else "linear" if form & LINEAR else "float32"
+    kind = {CODEBOOK: "codebook", LINEAR: "linear", SHARED: "shared"}.get(form & SHARED, "float32")
     words = ["csr" if form & CSR else "dense", kind]
     if form & JOINT:
         words.append("joint")

@@ -18,15 +18,42 @@ from typing import TYPE_CHECKING
 from refcompress.version import __version__
 
 if TYPE_CHECKING:
-    from refcompress import analysis, encodings, errors, formats, methods, ops, passes, recipe, train, verify
+    from refcompress import (
+        analysis,
+        encodings,
+        errors,
+        formats,
+        integer,
+        methods,
+        ops,
+        passes,
+        post_training,
+        recipe,
+        train,
+        verify,
+    )
     from refcompress.compress import compress
     from refcompress.deep_compression import deep_compression
-    from refcompress.formats import load, save
+    from refcompress.formats import load, load_weights, save
     from refcompress.gradients import gradients
     from refcompress.graph import Graph, Node, TensorSpec
+    from refcompress.post_training import quantize_network
     from refcompress.run import run, run_all, run_exact, run_exact_all
 
-_MODULES = ("analysis", "encodings", "errors", "formats", "methods", "ops", "passes", "recipe", "train", "verify")
+_MODULES = (
+    "analysis",
+    "encodings",
+    "errors",
+    "formats",
+    "integer",
+    "methods",
+    "ops",
+    "passes",
+    "post_training",
+    "recipe",
+    "train",
+    "verify",
+)
 _NAMES = {
     "Graph": "refcompress.graph",
     "Node": "refcompress.graph",
@@ -35,6 +62,8 @@ _NAMES = {
     "deep_compression": "refcompress.deep_compression",
     "gradients": "refcompress.gradients",
     "load": "refcompress.formats",
+    "load_weights": "refcompress.formats",
+    "quantize_network": "refcompress.post_training",
     "run": "refcompress.run",
     "run_all": "refcompress.run",
     "run_exact": "refcompress.run",
@@ -54,10 +83,14 @@ __all__ = [
     "errors",
     "formats",
     "gradients",
+    "integer",
     "load",
+    "load_weights",
     "methods",
     "ops",
     "passes",
+    "post_training",
+    "quantize_network",
     "recipe",
     "run",
     "run_all",

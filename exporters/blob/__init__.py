@@ -9,10 +9,14 @@ from exporters.header import buffer_notes, buffer_sizes
 from exporters.identifiers import check_prefix
 from exporters.lower import lower
 from exporters.program import Program
+from refcompress.errors import ModelError
 from refcompress.graph import Graph
+from refcompress.integer import IntegerNetwork
 
 
-def export(graph: Graph, *, prefix: str, max_table_bits: int = DEFAULT_MAX_TABLE_BITS) -> dict[str, bytes]:
+def export(
+    graph: Graph | IntegerNetwork, *, prefix: str, max_table_bits: int = DEFAULT_MAX_TABLE_BITS
+) -> dict[str, bytes]:
     """Write a network as a flash image that :c:func:`rc_check` accepts and :c:func:`rc_run` executes.
 
     Parameters
@@ -35,7 +39,7 @@ def export(graph: Graph, *, prefix: str, max_table_bits: int = DEFAULT_MAX_TABLE
     OptionError
         The prefix cannot be one.
     ModelError
-        The network has an operator without a kernel, or weights that are not finite.
+        The network has an operator without a kernel, or weights that are not finite, or computes with integers.
 
     Examples
     --------
@@ -47,6 +51,8 @@ def export(graph: Graph, *, prefix: str, max_table_bits: int = DEFAULT_MAX_TABLE
 
     """
     check_prefix(prefix)
+    if isinstance(graph, IntegerNetwork):
+        raise ModelError("an integer network; flash images hold float32 networks only, so export it with --to c")
     program = lower(graph)
     plan = memory_plan.plan(program)
     image = build(program, plan, max_table_bits)

@@ -13,7 +13,7 @@ from exporters import decode_tables
 from exporters.memory_plan import MemoryPlan, Place
 from exporters.program import HUFFMAN_GAPS, HUFFMAN_VALUES, Program, Step, Tensor, form_of
 from refcompress import encodings
-from refcompress.encodings import Csr, Dense, Float32, Huffman
+from refcompress.encodings import Csr, Dense, Float32, Huffman, Linear
 from refcompress.encodings.huffman import pack_lengths
 from refcompress.encodings.packed import stored_zero_points
 from refcompress.encodings.values import Codebook, stream_of
@@ -98,7 +98,7 @@ def stream_start(encoding: encodings.Encoding) -> int:
         total += 4 * len(values.array) + (0 if isinstance(encoding, Dense) else 4)
     elif isinstance(values, Codebook):
         total += 4 + 4 * len(values.centroids)
-    else:
+    elif isinstance(values, Linear):
         total += 4 + 4 * len(values.scales) + 2 * len(stored_zero_points(values))
     streams = [encoding.gaps if isinstance(encoding, Csr) else None, stream]
     return total + sum(len(pack_lengths(s.lengths)) for s in streams if isinstance(s, Huffman))

@@ -8,23 +8,30 @@ from exporters import memory_plan, runtime
 from exporters.c.calls import Buffers, calls, kernel_of
 from exporters.c.tensors import Data
 from exporters.decode_tables import DEFAULT_MAX_TABLE_BITS
-from exporters.header import buffer_notes, buffer_sizes
+from exporters.header import buffer_notes, buffer_sizes, quantization_macros
 from exporters.identifiers import Namer, check_prefix
+from exporters.integer import lower_integer
 from exporters.lower import lower
 from exporters.memory_plan import MemoryPlan
 from exporters.program import Program
 from refcompress.graph import Graph
+from refcompress.integer import IntegerNetwork
 
 RUNTIME_VERSION = 1
 
 
-def export(graph: Graph, *, prefix: str, max_table_bits: int = DEFAULT_MAX_TABLE_BITS) -> dict[str, bytes]:
-    """Write a network as C99 that computes float32 results bit for bit as :func:`refcompress.run_exact` does.
+def export(
+    graph: Graph | IntegerNetwork, *, prefix: str, max_table_bits: int = DEFAULT_MAX_TABLE_BITS
+) -> dict[str, bytes]:
+    """Write a network as C99 that computes the same bits as the reference.
+
+    The reference is :func:`refcompress.run_exact` for a float32 network, and
+    :func:`refcompress.integer.run_integer` with the roundings of ``"tflm"`` for an integer network.
 
     Parameters
     ----------
     graph
-        The network. Its weights are executed as they are encoded, from constant tables.
+        The network, float32 or integer. Its weights are executed as they are encoded, from constant tables.
     prefix
         Begins every identifier and names the two generated files.
     max_table_bits
@@ -52,7 +59,7 @@ def export(graph: Graph, *, prefix: str, max_table_bits: int = DEFAULT_MAX_TABLE
 
     """
     check_prefix(prefix)
-    program = lower(graph)
+    program = lower_integer(graph) if isinstance(graph, IntegerNetwork) else lower(graph)
     plan = memory_plan.plan(program)
     upper = prefix.upper()
     buffers = Buffers(_parameters("input", program.inputs), _parameters("output", program.outputs))
@@ -60,7 +67,7 @@ def export(graph: Graph, *, prefix: str, max_table_bits: int = DEFAULT_MAX_TABLE
     statements = calls(program, plan, buffers, data)
     files = runtime.files_for(kernel_of(step) for step in program.steps)
     header = _header(prefix, program, plan, data.data_bytes)
-    source = _source(prefix, _headers(files, statements), buffers, plan, data, statements)
+    source = _source(prefix, _headers(files, statements), buffers, program, plan, data, statements)
     return {f"{prefix}.h": header.encode(), f"{prefix}.c": source.encode(), **files}
 
 
@@ -70,12 +77,13 @@ def _parameters(kind: str, names: Sequence[str]) -> tuple[str, ...]:
 
 def _macros(upper: str, program: Program) -> list[str]:
     sizes = [*_parameters("input", program.inputs), *_parameters("output", program.outputs)]
-    return [f"{upper}_H", f"{upper}_ARENA_BYTES", *(f"{upper}_{name.upper()}_SIZE" for name in sizes)]
+    ends = ("SIZE", "SCALE", "ZERO_POINT")
+    return [f"{upper}_H", f"{upper}_ARENA_BYTES", *(f"{upper}_{name.upper()}_{end}" for name in sizes for end in ends)]
 
 
 def _headers(files: dict[str, bytes], statements: Sequence[str]) -> str:
     """Include what the statements call; what declares no kernel comes in by itself."""
-    declaring = ("rc_activation.h", "rc_conv.h", "rc_gemm.h", "rc_merge.h", "rc_pool.h")
+    declaring = {f"rc_{q}{kind}.h" for q in ("", "q_") for kind in ("activation", "conv", "gemm", "merge", "pool")}
     wanted = [name for name in declaring if name in files]
     lines = [f'#include "{name}"\n' for name in sorted(wanted)]
     if any(statement.startswith("(void)memcpy") for statement in statements):
@@ -83,20 +91,22 @@ def _headers(files: dict[str, bytes], statements: Sequence[str]) -> str:
     return "".join(lines)
 
 
-def _signature(prefix: str, program_inputs: Sequence[str], program_outputs: Sequence[str]) -> str:
-    words = [f"const float *{name}" for name in program_inputs]
-    words += [f"float *{name}" for name in program_outputs]
+def _signature(prefix: str, c_type: str, inputs: Sequence[str], outputs: Sequence[str]) -> str:
+    words = [f"const {c_type} *{name}" for name in inputs]
+    words += [f"{c_type} *{name}" for name in outputs]
     return f"rc_status {prefix}_run({', '.join(words)}, void *arena)"
 
 
 def _header(prefix: str, program: Program, plan: MemoryPlan, data_bytes: int) -> str:
     upper = prefix.upper()
     inputs, outputs = _parameters("input", program.inputs), _parameters("output", program.outputs)
+    types = "\n#include <stdint.h>\n" if program.quantizations else ""
+    flags = "" if program.quantizations else ", with -ffp-contract=off"
     return f"""/* {prefix}.h - a network exported by refcompress; do not edit, export it again.
  *
  * RAM: an arena of {plan.arena_bytes} bytes, and the buffers of inputs and outputs.
  * Flash: {data_bytes} bytes of tables in {prefix}.c, and code.
- * Compile {prefix}.c and the rc_*.c files written with it, with -ffp-contract=off.
+ * Compile {prefix}.c and the rc_*.c files written with it{flags}.
  *
  * Inputs and outputs, channels last:
 {buffer_notes(program, inputs, outputs)} */
@@ -104,9 +114,9 @@ def _header(prefix: str, program: Program, plan: MemoryPlan, data_bytes: int) ->
 #define {upper}_H
 
 #include "rc.h"
-
-/* Elements (float) of each buffer. */
-{buffer_sizes(prefix, program, inputs, outputs)}
+{types}
+/* Elements ({program.c_type}) of each buffer. */
+{buffer_sizes(prefix, program, inputs, outputs)}{quantization_macros(prefix, program, inputs, outputs)}
 /* Bytes of the arena, which must be aligned to 4 bytes; it may be used for other things between two runs. */
 #define {upper}_ARENA_BYTES {plan.arena_bytes}
 
@@ -115,7 +125,7 @@ extern "C" {{
 #endif
 
 /* Compute the outputs. No two buffers may overlap. Reentrant as long as each call has its own arena and outputs. */
-RC_MUST_USE {_signature(prefix, inputs, outputs)};
+RC_MUST_USE {_signature(prefix, program.c_type, inputs, outputs)};
 
 #ifdef __cplusplus
 }}
@@ -126,14 +136,20 @@ RC_MUST_USE {_signature(prefix, inputs, outputs)};
 
 
 def _source(
-    prefix: str, includes: str, buffers: Buffers, plan: MemoryPlan, data: Data, statements: Sequence[str]
+    prefix: str,
+    includes: str,
+    buffers: Buffers,
+    program: Program,
+    plan: MemoryPlan,
+    data: Data,
+    statements: Sequence[str],
 ) -> str:
     pointers = [*buffers.inputs, *buffers.outputs, *(["arena"] if plan.arena_bytes else [])]
     nulls = " || ".join(f"{name} == NULL" for name in pointers)
     arena = "    (void)arena;\n"
     align = ""
     if plan.arena_bytes:
-        arena = "    float *const ram = (float *)arena;\n\n"
+        arena = f"    {program.c_type} *const ram = ({program.c_type} *)arena;\n\n"
         align = "    if (((uintptr_t)arena & 3u) != 0u) {\n        return RC_ERROR_ALIGNMENT;\n    }\n"
     lines = "".join(f"    {statement}\n" for statement in statements)
     return f"""/* {prefix}.c - a network exported by refcompress; do not edit, export it again. */
@@ -147,7 +163,7 @@ def _source(
 #error "{prefix}.c needs version {RUNTIME_VERSION} of the runtime: regenerate it, or use the rc_* files written with it"
 #endif
 {"".join(data.text)}
-{_signature(prefix, buffers.inputs, buffers.outputs)}
+{_signature(prefix, program.c_type, buffers.inputs, buffers.outputs)}
 {{
 {arena}    if ({nulls}) {{
         return RC_ERROR_NULL;

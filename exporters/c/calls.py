@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from exporters.c.integer_calls import INTEGER_CALLS
 from exporters.c.literals import float_literal
 from exporters.c.tensors import Data
 from exporters.header import described
-from exporters.identifiers import comment
 from exporters.memory_plan import MemoryPlan, Place
 from exporters.program import Program, Step, form_name, form_of
 
@@ -34,6 +34,8 @@ def _moved(name: str, shift: int) -> str:
 
 def kernel_of(step: Step) -> str:
     """Key of the runtime's sources that a step needs."""
+    if step.kernel in INTEGER_CALLS:
+        return step.kernel
     dense = step.kernel == "gemm" and step.weight is not None and not form_of(step.weight.encoding)
     return "gemm_dense_float32" if dense else step.kernel
 
@@ -52,21 +54,20 @@ def calls(program: Program, plan: MemoryPlan, buffers: Buffers, data: Data) -> l
     """
     statements = []
     for step in program.steps:
-        inputs = [plan.places[name] for name in step.inputs]
+        places = [plan.places[name] for name in (*step.inputs, step.output)]
         statements.append(f"/* {described(step.name, program.shapes.get(step.output))} */")
-        statements += _CALLS[step.kernel](step, inputs, plan.places[step.output], buffers, data)
+        if step.kernel in INTEGER_CALLS:
+            at = [buffers(place) for place in places]
+            if step.output in plan.scratch:
+                at.append(buffers(plan.scratch[step.output]))
+            statements += INTEGER_CALLS[step.kernel](step, at, data)
+        else:
+            statements += _CALLS[step.kernel](step, places[:-1], places[-1], buffers, data)
     for source, index in plan.copies:
         size = program.elements[program.outputs[index]]
         target = buffers(Place("output", index))
         statements.append(f"(void)memcpy({target}, {buffers(source)}, {size}u * sizeof *{target});")
     return statements
-
-
-def _descriptor(c_type: str, step: Step, fields: Mapping[str, str], data: Data) -> str:
-    name = data.namer(step.name)
-    body = "".join(f"    .{key} = {value},\n" for key, value in fields.items()).rstrip(",\n")
-    data.text.append(f"\n/* {comment(step.name)} */\nstatic const {c_type} {name} = {{\n{body}\n}};\n")
-    return name
 
 
 def _sizes(step: Step) -> dict[str, str]:
@@ -80,7 +81,7 @@ def _streamed(step: Step, inputs: list[Place], output: Place, buffers: Buffers, 
     if "bias" in step.arrays:
         fields["bias"] = data.array(step.arrays["bias"])
     family = "gemm" if step.kernel == "gemm" else "conv"
-    name = _descriptor(f"rc_{family}", step, fields | _sizes(step), data)
+    name = data.descriptor(f"rc_{family}", step.name, fields | _sizes(step))
     suffix = form_name(form_of(step.weight.encoding))
     if step.kernel == "conv_pixels":
         suffix = "pixels_float32"
@@ -89,7 +90,7 @@ def _streamed(step: Step, inputs: list[Place], output: Place, buffers: Buffers, 
 
 def _described(c_type: str) -> Callable[[Step, list[Place], Place, Buffers, Data], list[str]]:
     def call(step: Step, inputs: list[Place], output: Place, buffers: Buffers, data: Data) -> list[str]:
-        name = _descriptor(c_type, step, _sizes(step), data)
+        name = data.descriptor(c_type, step.name, _sizes(step))
         return [f"rc_{step.kernel}(&{name}, {buffers(inputs[0])}, {buffers(output)});"]
 
     return call

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 from exporters import decode_tables
 from exporters.c.literals import table
 from exporters.identifiers import Namer, comment
-from exporters.program import Tensor, form_name, form_of
-from refcompress.encodings import Bits, Csr, Encoding, Float32, Huffman, IntStream, Joint, Linear
+from exporters.program import Table, Tensor, form_name, form_of
+from refcompress.encodings import Bits, Csr, Encoding, Float32, Huffman, IntegerCodebook, IntStream, Joint, Linear
 from refcompress.encodings.packed import has_one_zero_point, pack_stream, stored_zero_points
 from refcompress.encodings.values import stream_of
 
@@ -57,18 +58,64 @@ class Data:
     def weights(self, tensor: Tensor) -> str:
         """Define a weight's tables and descriptor unless they are there; return the descriptor's name."""
         if tensor.name not in self._weights:
-            before = self.data_bytes
-            start = len(self.text)
-            fields = self._fields(tensor.label, tensor.encoding)
-            name = self.namer(tensor.label)
-            body = "".join(f"    .{key} = {value},\n" for key, value in fields.items()).rstrip(",\n")
-            self.text.append(f"static const rc_weights {name} = {{\n{body}\n}};\n")
-            shape = " x ".join(map(str, tensor.encoding.shape))
-            form = form_name(form_of(tensor.encoding))
-            head = f"\n/* {comment(tensor.label)}: {shape}, {form}, {self.data_bytes - before} bytes */\n"
-            self.text.insert(start, head)
-            self._weights[tensor.name] = name
+            start, before, values = len(self.text), self.data_bytes, tensor.encoding.values
+            fields = {"values": self._values(tensor.label, tensor.encoding)}
+            fields |= self._stream_fields(tensor.label, tensor.encoding)
+            if isinstance(values, Linear) and len(values.scales) > 1:
+                one = has_one_zero_point(values)
+                fields["per_row"] = "RC_PER_ROW_SCALE" if one else "RC_PER_ROW_SCALE_AND_ZERO_POINT"
+            self._weights[tensor.name] = self._described("rc_weights", tensor, fields, start, before)
         return self._weights[tensor.name]
+
+    def descriptor(self, c_type: str, label: str, fields: Mapping[str, str]) -> str:
+        """Define a descriptor of a step; return its name."""
+        name = self.namer(label)
+        body = "".join(f"    .{key} = {value},\n" for key, value in fields.items()).rstrip(",\n")
+        self.text.append(f"\n/* {comment(label)} */\nstatic const {c_type} {name} = {{\n{body}\n}};\n")
+        return name
+
+    def table(self, table: Table) -> str:
+        """Define a table of integers unless it is there; return its name."""
+        if table.name not in self._arrays:
+            c_type = f"{table.values.dtype.name}_t"
+            self.text.append(f"\n/* {comment(table.label)}: {table.values.size} values */\n")
+            c_type = f"RC_ALIGNED {c_type}" if table.aligned else c_type
+            self._arrays[table.name] = self._table(c_type, table.label, table.values)
+        return self._arrays[table.name]
+
+    def integer_weights(self, tensor: Tensor) -> str:
+        """Define the streams and the descriptor of a weight of integers unless they are there; return its name."""
+        if tensor.name not in self._weights:
+            start, before, values = len(self.text), self.data_bytes, tensor.encoding.values
+            fields = {
+                f"stream.{key}": value for key, value in self._stream_fields(tensor.label, tensor.encoding).items()
+            }
+            if isinstance(values, IntegerCodebook):
+                centroids = self._table("int8_t", f"{tensor.label} centroids", values.centroids)
+                fields = {"values": centroids, **fields}
+            elif isinstance(values, Linear) and len(set(values.zero_points.tolist())) > 1:
+                fields["stream.per_row"] = "RC_PER_ROW_SCALE_AND_ZERO_POINT"
+            self._weights[tensor.name] = self._described("rc_q_weights", tensor, fields, start, before)
+        return self._weights[tensor.name]
+
+    def plain_weights(self, table: Table) -> str:
+        """Define the descriptor of a weight of bytes, and these, unless they are there; return its name."""
+        if table.name not in self._weights:
+            values = self.table(table)
+            name = self.namer(table.label)
+            self.text.append(f"static const rc_q_weights {name} = {{\n    .values = {values}\n}};\n")
+            self._weights[table.name] = name
+        return self._weights[table.name]
+
+    def _described(self, c_type: str, tensor: Tensor, fields: dict[str, str], start: int, before: int) -> str:
+        """Define a weight's descriptor, and put a comment before its tables."""
+        name = self.namer(tensor.label)
+        body = "".join(f"    .{key} = {value},\n" for key, value in fields.items()).rstrip(",\n")
+        self.text.append(f"static const {c_type} {name} = {{\n{body}\n}};\n")
+        shape = " x ".join(map(str, tensor.encoding.shape))
+        form = form_name(form_of(tensor.encoding))
+        self.text.insert(start, f"\n/* {comment(tensor.label)}: {shape}, {form}, {self.data_bytes - before} bytes */\n")
+        return name
 
     def _table(self, c_type: str, label: str, values: NDArray[Any]) -> str:
         name = self.namer(label)
@@ -76,9 +123,9 @@ class Data:
         self.data_bytes += values.nbytes
         return name
 
-    def _fields(self, label: str, encoding: Encoding) -> dict[str, str]:
+    def _stream_fields(self, label: str, encoding: Encoding) -> dict[str, str]:
         values, stream = encoding.values, stream_of(encoding.values)
-        fields = {"values": self._values(label, encoding)}
+        fields = {}
         if isinstance(values, Linear):
             zero_points = stored_zero_points(values).astype(np.uint16)
             fields["zero_points"] = self._table("uint16_t", f"{label} zero points", zero_points)
@@ -94,8 +141,6 @@ class Data:
             escape = (1 << encoding.gap_bits) - 1 if encoding.long_gap == "escape" else NO_ESCAPE
         fields["n_entries"] = f"{count}u"
         fields["escape"] = f"{escape}u"
-        if isinstance(values, Linear) and len(values.scales) > 1:
-            fields["per_row"] = "RC_PER_ROW_SCALE" if has_one_zero_point(values) else "RC_PER_ROW_SCALE_AND_ZERO_POINT"
         return fields
 
     def _values(self, label: str, encoding: Encoding) -> str:
@@ -104,6 +149,8 @@ class Data:
             return self._table("float", f"{label} values", values.array)
         if isinstance(values, Linear):
             return self._table("float", f"{label} scales", values.scales)
+        if isinstance(values, IntegerCodebook):
+            raise TypeError(f"{label} holds integers, which no float kernel reads")
         return self._table("float", f"{label} centroids", values.centroids)
 
     def _symbols(self, role: str, label: str, stream: IntStream) -> dict[str, str]:

@@ -27,6 +27,23 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "softmax": ("rc_softmax.c", "rc_math.c"),
     "tanh": ("rc_sigmoid.c", "rc_math.c"),
 }
+INTEGER_SOURCES: dict[str, tuple[str, ...]] = {
+    "q_add": ("rc_q.c", "rc_q_add.c"),
+    "q_average_pool": ("rc_q_pool.c",),
+    "q_clamp": ("rc_q_activation.c",),
+    "q_concat": ("rc_q_concat.c",),
+    "q_conv_depthwise": ("rc_q.c", "rc_q_conv_depthwise.c"),
+    "q_conv_pixels": ("rc_q.c", "rc_q_conv_pixels.c", "rc_q_rows.c"),
+    "q_conv_points": ("rc_q.c", "rc_q_conv_points.c", "rc_q_rows.c"),
+    "q_conv_stream": ("rc_q.c", "rc_q_conv_stream.c", "rc_q_plane.c", "rc_stream.c"),
+    "q_gemm": ("rc_q.c", "rc_q_gemm.c", "rc_q_rows.c"),
+    "q_gemm_stream": ("rc_q.c", "rc_q_gemm_stream.c", "rc_stream.c"),
+    "q_global_mean": ("rc_q.c", "rc_q_mean.c"),
+    "q_max_pool": ("rc_q_pool.c",),
+    "q_pad": ("rc_q_pad.c",),
+    "q_softmax": ("rc_q_softmax.c",),
+    "q_table": ("rc_q_activation.c",),
+}
 IMAGE_SOURCES = ("rc_image.c", "rc_step.c", "rc_check.c", "rc_check_code.c", "rc_check_tensor.c")
 
 
@@ -49,9 +66,9 @@ def files_for(kernels: Iterable[str], *, image: bool = False) -> dict[str, bytes
     Parameters
     ----------
     kernels
-        Keys of :data:`SOURCES`.
+        Keys of :data:`SOURCES` and :data:`INTEGER_SOURCES`.
     image
-        Whether to add the checker and the interpreter of flash images, which reach every kernel.
+        Whether to add the checker and the interpreter of flash images, which reach every kernel of float networks.
 
     Examples
     --------
@@ -59,7 +76,8 @@ def files_for(kernels: Iterable[str], *, image: bool = False) -> dict[str, bytes
     ['rc.h', 'rc_activation.h', 'rc_config.h', 'rc_activation.c']
 
     """
-    sources = {name for kernel in kernels for name in SOURCES[kernel]}
+    groups = SOURCES | INTEGER_SOURCES
+    sources = {name for kernel in kernels for name in groups[kernel]}
     if image:
         sources |= {name for group in SOURCES.values() for name in group} | set(IMAGE_SOURCES)
     headers = {"rc.h"}

@@ -106,17 +106,23 @@ RC_INLINE uint32_t rc_cursor_gap(rc_cursor *cursor, uint32_t form)
     return symbol & cursor->gap_mask;
 }
 
+/* The next integer: a label, or a number on the linear scale. */
+RC_INLINE uint32_t rc_cursor_integer(rc_cursor *cursor, uint32_t form)
+{
+    if ((form & RC_JOINT) != 0u) {
+        return cursor->joint;
+    }
+    return (form & RC_HUFFMAN_VALUES) != 0u ? rc_read_code(&cursor->integers) : rc_read_fixed(&cursor->integers);
+}
+
 RC_INLINE float rc_cursor_value(rc_cursor *cursor, uint32_t form)
 {
-    uint32_t integer = cursor->joint;
+    uint32_t integer;
 
     if ((form & (RC_CODEBOOK | RC_LINEAR)) == 0u) {
         return *cursor->values++;
     }
-    if ((form & RC_JOINT) == 0u) {
-        integer = (form & RC_HUFFMAN_VALUES) != 0u ? rc_read_code(&cursor->integers)
-                                                   : rc_read_fixed(&cursor->integers);
-    }
+    integer = rc_cursor_integer(cursor, form);
     if ((form & RC_CODEBOOK) != 0u) {
         return cursor->values[integer];
     }

@@ -15,6 +15,7 @@ from refcompress.encodings import (
     Encoding,
     Float32,
     Huffman,
+    IntegerCodebook,
     IntStream,
     Joint,
     decode,
@@ -164,6 +165,8 @@ def _describe_values(encoding: Encoding) -> str:
         return "float32"
     if isinstance(values, Codebook):
         return f"codebook{len(values.centroids)} {_describe_stream(values.labels)}"
+    if isinstance(values, IntegerCodebook):
+        return f"integer codebook{len(values.centroids)} {_describe_stream(values.labels)}"
     rows = " per row" if len(values.scales) > 1 else ""
     return f"linear{values.bits}{rows} {_describe_stream(values.integers)}"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from refcompress.cli.arrays import numbered, pick, read_arrays
 from refcompress.cli.console import Advance, print_json, print_line, print_table, progress
+from refcompress.cli.models import add_model, load_model
 from refcompress.cli.paths import check_output
 from refcompress.cli.text import show_bytes, show_percent, show_shape
 from refcompress.cli.training import is_file, read_material
@@ -28,7 +29,7 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="Keras HDF5 checkpoint or .rcz")
+    add_model(parser)
     parser.add_argument("-o", "--output", metavar="OUT.rcz", required=True, help="the file to write")
     parser.add_argument("--recipe", metavar="R.toml", help="passes and their options, also for single layers")
     parser.add_argument(
@@ -61,7 +62,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compress the network and write it."""
-    from refcompress import formats
     from refcompress.compress import compress
     from refcompress.deep_compression import deep_compression
     from refcompress.files import write_file
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     recipe = _recipe(args)
     read = args.train if args.train is not None and is_file(args.train) else None
     check_output(args.output, args.model, args.recipe, args.data, args.calibration, read)
-    graph = formats.load(args.model)
+    graph = load_model(args)
     samples = None
     if args.calibration is not None:
         names = [spec.name for spec in graph.inputs]

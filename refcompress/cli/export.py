@@ -6,14 +6,22 @@ import argparse
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from refcompress.cli.console import print_json, print_line
+from refcompress.cli.models import add_model, load_model
 from refcompress.cli.text import show_bytes
 from refcompress.errors import MissingToolError, OptionError
 
+if TYPE_CHECKING:
+    from refcompress.graph import Graph
+    from refcompress.integer import IntegerNetwork
+
 HELP = "write a network for a target: C, or a flash image"
-DESCRIPTION = "Write a network for a target: c (PREFIX.h, PREFIX.c and the runtime) or blob (a packed flash image)."
+DESCRIPTION = (
+    "Write a network for a target: c (PREFIX.h, PREFIX.c and the runtime; also of an integer .tflite model) or blob "
+    "(a packed flash image)."
+)
 
 Exporter = Callable[..., Mapping[str, bytes]]
 
@@ -22,7 +30,7 @@ _GROUP = "refcompress.exporters"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="Keras HDF5 checkpoint or .rcz")
+    add_model(parser)
     parser.add_argument("--to", metavar="TARGET", required=True, help="c, blob, or an installed exporter's name")
     parser.add_argument("--prefix", metavar="NAME", help="of files and identifiers (the model's file name)")
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="the directory to write to")
@@ -31,12 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export the network."""
-    from refcompress import formats
     from refcompress.files import write_files
 
     export = find_exporter(args.to)
     prefix = args.prefix if args.prefix is not None else identifier(Path(args.model).stem)
-    files = export(formats.load(args.model), prefix=prefix)
+    files = export(_load(args), prefix=prefix)
     paths = write_files(args.output, files)
     sizes = {str(path): len(data) for path, data in zip(paths, files.values(), strict=True)}
     if args.json:
@@ -45,6 +52,14 @@ def run(args: argparse.Namespace) -> int:
     for path, size_bytes in sizes.items():
         print_line(f"wrote {path} ({show_bytes(size_bytes)} bytes)")
     return 0
+
+
+def _load(args: argparse.Namespace) -> Graph | IntegerNetwork:
+    """Load a network as all commands do, or an integer network of a ``.tflite`` file."""
+    from refcompress.cli.verify_integer import is_integer_model
+    from refcompress.formats import tflite_model
+
+    return tflite_model.load(args.model) if is_integer_model(args.model) else load_model(args)
 
 
 def identifier(text: str) -> str:

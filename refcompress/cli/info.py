@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refcompress.cli.console import print_json, print_line, print_table
+from refcompress.cli.models import add_model, load_model
 from refcompress.cli.text import show_bytes, show_percent, show_shape
 
 if TYPE_CHECKING:
@@ -18,15 +19,13 @@ DESCRIPTION = "Print a network's layers, shapes, parameters, true bytes and mult
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="Keras HDF5 checkpoint or .rcz")
+    add_model(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the network."""
-    from refcompress import formats
-
-    document = summarize(formats.load(args.model))
+    document = summarize(load_model(args))
     document = {"model": args.model, "model_bytes": Path(args.model).stat().st_size, **document}
     if args.json:
         print_json(document)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from refcompress.cli.arrays import npz_bytes, numbered, read_arrays
 from refcompress.cli.console import print_line
+from refcompress.cli.models import add_model, load_model
 from refcompress.cli.paths import check_output
 from refcompress.cli.text import show_shape
 
@@ -23,7 +24,7 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="Keras HDF5 checkpoint or .rcz")
+    add_model(parser)
     parser.add_argument(
         "--input",
         metavar="X",
@@ -43,11 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the network and write its outputs."""
-    from refcompress import formats
     from refcompress.files import write_file
 
     check_output(args.output, args.model, args.input)
-    graph = formats.load(args.model)
+    graph = load_model(args)
     names = [spec.name for spec in graph.inputs]
     inputs = numbered(read_arrays(args.input), "x", names, args.input)
     results = _compute(graph, inputs, args)

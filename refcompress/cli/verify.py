@@ -1,32 +1,58 @@
-"""``refcompress verify``: whether another framework's outputs are right."""
+"""``refcompress verify``: whether another framework's outputs are right, and which of its layers is not."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import re
 from typing import TYPE_CHECKING, Any
 
-from refcompress.cli.arrays import read_arrays
-from refcompress.cli.console import print_json, print_line, print_table, progress
-from refcompress.errors import FormatError, ModelError
+from refcompress.cli import verify_integer
+from refcompress.cli.arrays import numbered, read_arrays
+from refcompress.cli.console import Advance, print_json, print_line, print_table, progress
+from refcompress.cli.models import add_model, load_model
+from refcompress.cli.paths import check_output
+from refcompress.errors import DataError, FormatError, ModelError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from numpy.typing import NDArray
+
+    from refcompress.graph import Graph
     from refcompress.verify import Verdict
 
-HELP = "say whether reference outputs lie within the error bounds of the arithmetic"
+HELP = "say whether another framework's outputs or layers lie within the error bounds of the arithmetic"
 DESCRIPTION = (
-    "Compare a network with outputs that some framework computed, element by element, within a bound derived from "
-    "the rounding errors of float32. Exit code 0: all within; 1: not."
+    "Compare a network with what some framework computed, element by element, within a bound derived from the "
+    "rounding errors of its arithmetic. With --layers every layer is fed the framework's own inputs to it, and the "
+    "first wrong one is named, with its cause where one is found. Of an integer .tflite model it says whose roundings "
+    "the outputs follow. Exit code 0: all within; 1: not."
 )
+FRAMEWORKS = ("keras", "torch", "onnxruntime", "tflite")
+DEFAULT_SAMPLES = 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="Keras HDF5 checkpoint or .rcz")
-    parser.add_argument("arrays", metavar="REF.npz", help="inputs x or x0.., outputs y or y0..; y0_k2: of Keras 2")
+    add_model(parser)
+    parser.add_argument(
+        "arrays",
+        metavar="OUTPUTS.npz",
+        nargs="?",
+        help="inputs x or x0.., outputs y or y0.. (y0_k2: of Keras 2); with --layers also arrays named as nodes",
+    )
+    parser.add_argument("--framework", choices=FRAMEWORKS, help="run this framework instead of reading OUTPUTS.npz")
+    parser.add_argument(
+        "--framework-model",
+        metavar="FILE",
+        help="the framework's file: .keras or .h5, .pt2, .onnx, .tflite (MODEL itself if not given)",
+    )
+    parser.add_argument("--layers", action="store_true", help="compare every layer and name the first wrong one")
+    parser.add_argument("--inputs", metavar="X.npz", help=".npy, or .npz with x (or x0, x1, ..., or the inputs' names)")
+    parser.add_argument(
+        "--samples", metavar="N", type=int, default=DEFAULT_SAMPLES, help="random samples without --inputs (4)"
+    )
+    parser.add_argument("--seed", metavar="S", type=int, default=0, help="of the random samples (0)")
     parser.add_argument(
         "--reference",
         metavar="SUFFIX",
@@ -38,27 +64,145 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="probed",
         help="almost certain and meaningful for deep networks (probed, the default), certain, or between the two",
     )
+    parser.add_argument(
+        "--precision",
+        metavar="P",
+        default="float32",
+        help="what the framework computes in: float32 (the default), tf32, float16, bfloat16, bfloat16_products, "
+        "float16_sums or bfloat16_sums",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--report", metavar="FILE", help="write a report: .md, .html or .json")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compare and say which output is the first bad one."""
-    from refcompress import formats
+    """Compare, print what was found, and write the report."""
+    from refcompress.verify import report
+
+    _check(args)
+    if args.framework is None and verify_integer.is_integer_model(args.model):
+        return verify_integer.run(args)
+    graph = load_model(args)
+    with progress() as advance:
+        verdict, about = _compared(args, graph, advance)
+    found = report.document(verdict, {"model": args.model, **about})
+    if args.report:
+        from refcompress.files import write_file
+
+        write_file(args.report, report.render(found, args.report).encode())
+    if args.json:
+        print_json(found)
+    else:
+        _print(found)
+    return 0 if verdict.within else 1
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse options that do not go together, before anything is loaded."""
+    if (args.arrays is None) == (args.framework is None):
+        args.parser.error("give either OUTPUTS.npz with what the framework computed, or --framework to run it")
+    if args.framework_model and not args.framework:
+        raise OptionError("--framework-model goes with --framework")
+    if args.reference and (args.framework or args.layers):
+        raise OptionError("--reference chooses among outputs of a file; it goes neither with --framework nor --layers")
+    if args.samples < 1:
+        raise OptionError(f"--samples {args.samples}; it must be at least 1")
+    if args.report:
+        inputs = [path for path in (args.arrays, args.framework_model, args.inputs) if path]
+        check_output(args.report, args.model, *inputs)
+        if not re.search(r"\.(md|html?|json)$", args.report, re.IGNORECASE):
+            raise OptionError(f"--report {args.report}; its ending says the format: .md, .html or .json")
+
+
+def _compared(args: argparse.Namespace, graph: Graph, advance: Advance) -> tuple[Verdict, dict[str, str]]:
+    """Return the verdict, and what was compared."""
+    if args.framework:
+        return _framework(args, graph, advance)
+    arrays = read_arrays(args.arrays)
+    about = {"arrays": args.arrays}
+    if args.inputs:
+        about["inputs"] = args.inputs
+        given = _inputs(args.inputs, graph)
+        arrays = {**{f"x{i}": array for i, array in enumerate(given.values())}, **_without_inputs(arrays)}
+    if args.layers:
+        return _layers(args, graph, _activations(graph, arrays, args.arrays), advance), about
+    reference = args.reference or own_reference(args.model, arrays)
+    return _outputs(args, graph, arrays, reference, advance), about
+
+
+def _framework(args: argparse.Namespace, graph: Graph, advance: Advance) -> tuple[Verdict, dict[str, str]]:
+    from refcompress.verify.adaptors import find_adaptor, random_inputs
+
+    adaptor = find_adaptor(args.framework)
+    model = adaptor.load(args.framework_model or args.model)
+    about = {"framework": f"{args.framework} {args.framework_model or args.model}"}
+    if args.inputs:
+        about["inputs"] = args.inputs
+        inputs = _inputs(args.inputs, graph)
+    else:
+        about["inputs"] = f"{args.samples} random samples of seed {args.seed}"
+        inputs = random_inputs(graph, args.samples, seed=args.seed)
+    advance(f"run {args.framework}", 0.0)
+    if args.layers:
+        return _layers(args, graph, adaptor.capture(model, inputs, graph), advance), about
+    made = adaptor.outputs(model, inputs, graph)
+    arrays = {f"x{i}": inputs[spec.name] for i, spec in enumerate(graph.inputs)}
+    arrays.update({f"y{i}": array for i, array in enumerate(made)})
+    return _outputs(args, graph, arrays, None, advance), about
+
+
+def _layers(args: argparse.Namespace, graph: Graph, arrays: Mapping[str, NDArray[Any]], advance: Advance) -> Verdict:
+    from refcompress.verify import compare_layers
+
+    return compare_layers(graph, arrays, model=args.bound, precision=args.precision, progress=advance)
+
+
+def _outputs(
+    args: argparse.Namespace,
+    graph: Graph,
+    arrays: Mapping[str, NDArray[Any]],
+    reference: str | None,
+    advance: Advance,
+) -> Verdict:
     from refcompress.verify import compare
 
-    graph = formats.load(args.model)
-    arrays = read_arrays(args.arrays)
-    reference = args.reference or own_reference(args.model, arrays)
-    with progress() as advance:
-        advance("compare", 0.0)
-        verdict = compare(
-            graph, arrays, reference=reference, model=args.bound, progress=lambda share: advance("compare", share)
+    advance("compare", 0.0)
+    return compare(
+        graph,
+        arrays,
+        reference=reference,
+        model=args.bound,
+        precision=args.precision,
+        progress=lambda share: advance("compare", share),
+    )
+
+
+def _inputs(path: str, graph: Graph) -> dict[str, NDArray[Any]]:
+    return numbered(read_arrays(path), "x", [spec.name for spec in graph.inputs], path)
+
+
+def _without_inputs(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name: array for name, array in arrays.items() if not re.fullmatch(r"x\d*", name)}
+
+
+def _activations(graph: Graph, arrays: Mapping[str, NDArray[Any]], path: str) -> dict[str, NDArray[Any]]:
+    """Match the arrays of a file with activations: by name, by the node's name, inputs x.. and outputs y.. too."""
+    aliases = {node.name: node.output for node in graph.nodes}
+    aliases.update({f"x{i}": spec.name for i, spec in enumerate(graph.inputs)})
+    aliases.update({f"y{i}": name for i, name in enumerate(graph.outputs)})
+    if len(graph.inputs) == 1:
+        aliases["x"] = graph.inputs[0].name
+    if len(graph.outputs) == 1:
+        aliases["y"] = graph.outputs[0]
+    names = {*(spec.name for spec in graph.inputs), *(node.output for node in graph.nodes)}
+    found = {name if name in names else aliases.get(name, ""): array for name, array in arrays.items()}
+    found.pop("", None)
+    if not found.keys() & {node.output for node in graph.nodes}:
+        raise DataError(
+            f"{path} has the arrays {', '.join(arrays) or 'none'}, none of which is named after a layer; the layers "
+            f"are {', '.join(node.name for node in graph.nodes)}"
         )
-    if args.json:
-        print_json({"model": args.model, "arrays": args.arrays, **_document(verdict)})
-    else:
-        _print(verdict)
-    return 0 if verdict.within else 1
+    return found
 
 
 def own_reference(model: str, names: Iterable[str]) -> str | None:
@@ -70,40 +214,25 @@ def own_reference(model: str, names: Iterable[str]) -> str | None:
 
 def keras_version(model: str) -> str:
     """Return the version of Keras that a checkpoint names; empty for other files."""
-    from refcompress.formats import keras_hdf5
+    from refcompress.formats import keras_checkpoint
 
     try:
-        with keras_hdf5.open_checkpoint(model) as checkpoint:
-            return checkpoint.keras_version
+        return keras_checkpoint.written_by(model)
     except (FormatError, ModelError):
         return ""
 
 
-def _document(verdict: Verdict) -> dict[str, Any]:
-    document = dataclasses.asdict(verdict)
-    return {**document, "outputs": [dataclasses.asdict(output) for output in verdict.outputs]}
+def _print(found: Mapping[str, Any]) -> None:
+    from refcompress.verify import report
 
-
-def _print(verdict: Verdict) -> None:
-    columns = ("output", "reference", "within", "largest difference", "of its bound", "at", "largest bound")
-    rows = [
-        (
-            output.name,
-            output.array,
-            "yes" if output.within else "NO",
-            f"{output.max_difference:.3g}",
-            f"{output.max_ratio:.3g}",
-            str(list(output.worst)),
-            f"{output.max_bound:.3g}",
-        )
-        for output in verdict.outputs
-    ]
-    print_table(columns, rows, right="largest difference|of its bound|largest bound")
-    if verdict.first_bad is None:
-        print_line(f"all outputs are within their {verdict.model} bounds")
-        return
-    bad = next(output for output in verdict.outputs if output.name == verdict.first_bad)
-    print_line(
-        f"output {bad.name!r} is NOT within its {verdict.model} bound: {bad.array!r} differs by "
-        f"{bad.max_difference:.6g} at most, and at {list(bad.worst)} by {bad.max_ratio:.6g} times the bound"
-    )
+    columns = ("layer" if found["layers"] else "output", *report.COLUMNS[1:])
+    table = report.rows(found["tensors"])
+    # a column that is empty or repeats the name says nothing
+    keep = [i for i in range(len(columns)) if i == 0 or any(row[i] not in {"", row[0]} for row in table)]
+    numbers = "difference|of its bound|largest bound|largest value"
+    print_table([columns[i] for i in keep], [[row[i] for i in keep] for row in table], right=numbers)
+    for text in found["findings"]:
+        print_line(text)
+    if found["unseen"]:
+        print_line(f"not compared, for no array that depends on them is known: {', '.join(found['unseen'])}")
+    print_line(found["summary"])

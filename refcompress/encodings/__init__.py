@@ -17,7 +17,7 @@ from refcompress.encodings.huffman import Huffman
 from refcompress.encodings.packed import Encoding, pack
 from refcompress.encodings.smallest import smallest
 from refcompress.encodings.unpacking import unpack
-from refcompress.encodings.values import Codebook, Float32, IntStream, Joint, Linear, Values
+from refcompress.encodings.values import Codebook, Float32, IntegerCodebook, IntStream, Joint, Linear, Values
 
 encode = dense.encode
 
@@ -43,6 +43,7 @@ __all__ = [
     "Float32",
     "Huffman",
     "IntStream",
+    "IntegerCodebook",
     "Joint",
     "Linear",
     "Values",

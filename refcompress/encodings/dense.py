@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from refcompress.encodings.rows import check_shape, from_rows, matrix_shape, to_rows
+from refcompress.encodings.rows import check_shape, from_rows, matrix_shape
 from refcompress.encodings.values import (
     Float32,
     Joint,
@@ -58,7 +58,10 @@ def check_scales(values: Values, shape: tuple[int, ...]) -> None:
 
 
 def encode(array: ArrayLike) -> Dense:
-    """Store an array as it is, in float32. The array is copied.
+    """Store an array as it is, in float32.
+
+    The array is copied, unless it is read-only and so is the array that owns its memory: then nobody is expected to
+    change it.
 
     Examples
     --------
@@ -67,12 +70,23 @@ def encode(array: ArrayLike) -> Dense:
            [3., 4.]], dtype=float32)
 
     """
-    array = np.asarray(array, np.float32)
-    return Dense(array.shape, Float32(to_rows(array).reshape(-1)))
+    weight = np.asarray(array, np.float32)
+    if not _is_settled(weight):
+        weight = np.array(weight, order="C")
+    return Dense(weight.shape, Float32.of(weight))
+
+
+def _is_settled(array: NDArray[np.float32]) -> bool:
+    """Whether an array is a read-only view of a read-only array that owns its memory."""
+    while isinstance(array.base, np.ndarray) and not array.flags.writeable:
+        array = array.base
+    return bool(array.flags.owndata and not array.flags.writeable)
 
 
 def decode(encoding: Dense) -> NDArray[np.float32]:
     """Return the array: a new one, which may be written to."""
+    if isinstance(encoding.values, Float32) and (plain := encoding.values.plain) is not None:
+        return np.array(plain, order="C")
     rows, columns = matrix_shape(encoding.shape)
     row_of = np.repeat(np.arange(rows), columns) if has_row_scales(encoding.values) else None
     values = decode_values(encoding.values, row_of)

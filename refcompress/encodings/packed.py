@@ -16,6 +16,7 @@ from refcompress.encodings.huffman import Huffman
 from refcompress.encodings.values import (
     Codebook,
     Float32,
+    IntegerCodebook,
     IntStream,
     Joint,
     Linear,
@@ -27,7 +28,7 @@ from refcompress.errors import OptionError
 Encoding = Dense | Csr
 
 CSR, ESCAPE, HUFFMAN_VALUES, HUFFMAN_GAPS, JOINT = 0x01, 0x08, 0x10, 0x20, 0x40
-VALUE_KINDS: tuple[type, ...] = (Float32, Codebook, Linear)
+VALUE_KINDS: tuple[type, ...] = (Float32, Codebook, Linear, IntegerCodebook)
 ONE_ZERO_POINT = 1 << 31  # in the number of scales
 
 
@@ -83,6 +84,9 @@ def _pack_table(encoding: Encoding) -> bytes:
         return (struct.pack("<I", len(values.array)) if counted else b"") + values.array.astype("<f4").tobytes()
     if isinstance(values, Codebook):
         return struct.pack("<HH", len(values.centroids), 0) + values.centroids.astype("<f4").tobytes()
+    if isinstance(values, IntegerCodebook):
+        start = struct.pack("<HHf", len(values.centroids), 0, values.scale)
+        return start + values.centroids.tobytes() + bytes(-len(values.centroids) % 4)
     count = len(values.scales) | (ONE_ZERO_POINT if has_one_zero_point(values) else 0)
     zero_points = stored_zero_points(values).astype("<u2")
     return struct.pack("<I", count) + values.scales.astype("<f4").tobytes() + zero_points.tobytes()

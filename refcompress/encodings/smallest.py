@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from refcompress.encodings import csr, dense, huffman
+from refcompress.encodings import csr, dense, huffman, integers
 from refcompress.encodings.bits import Bits
 from refcompress.encodings.csr import Csr, LongGap
 from refcompress.encodings.dense import Dense
@@ -18,8 +18,10 @@ from refcompress.encodings.packed import Encoding, size_bytes, stream_bytes
 from refcompress.encodings.rows import matrix_shape, to_rows
 from refcompress.encodings.values import (
     MAX_CENTROIDS,
+    MAX_INTEGER_CENTROIDS,
     Codebook,
     Float32,
+    IntegerCodebook,
     IntStream,
     Joint,
     Linear,
@@ -60,7 +62,9 @@ class _Content:
     holds_zero: bool = True
 
 
-def smallest(encoding: Encoding, *, limit_bits: int | None = huffman.DEFAULT_LIMIT_BITS) -> Encoding:
+def smallest(
+    encoding: Encoding, *, limit_bits: int | None = huffman.DEFAULT_LIMIT_BITS, keep_integers: bool = False
+) -> Encoding:
     """Store the same values in the fewest bytes.
 
     Dense and sparse rows, gap widths of 1 to 8 bits, fillers and escapes, packed, Huffman and joint codes are
@@ -74,11 +78,18 @@ def smallest(encoding: Encoding, *, limit_bits: int | None = huffman.DEFAULT_LIM
     limit_bits
         Longest Huffman code, at most 15; a decoder's table has up to 2^limit_bits entries. None for no entropy coding:
         packed streams alone.
+    keep_integers
+        Store integers (``Linear`` or ``IntegerCodebook``) in these two ways only, as integer networks need them.
 
     Returns
     -------
     Encoding
         It decodes to the same bits. On a tie the simpler form wins.
+
+    Raises
+    ------
+    OptionError
+        ``keep_integers`` is asked of values that are no integers.
 
     Examples
     --------
@@ -89,6 +100,8 @@ def smallest(encoding: Encoding, *, limit_bits: int | None = huffman.DEFAULT_LIM
     ('Csr', True)
 
     """
+    if keep_integers:
+        return _smallest_integers(encoding, limit_bits)
     array = csr.decode(encoding) if isinstance(encoding, Csr) else dense.decode(encoding)
     decoded = to_rows(array).reshape(-1)
     where = np.flatnonzero(decoded.view(np.uint32))
@@ -100,6 +113,46 @@ def smallest(encoding: Encoding, *, limit_bits: int | None = huffman.DEFAULT_LIM
             if candidate_bytes < best_bytes:
                 best, best_bytes = candidate, candidate_bytes
     return best
+
+
+def _smallest_integers(encoding: Encoding, limit_bits: int | None) -> Encoding:
+    found = integers.rows_of(encoding).reshape(-1)
+    where = np.flatnonzero(found)
+    contents = _integer_contents(encoding, found)
+    candidates = [each for content in contents for each in _candidates(content, where, limit_bits)]
+    return min(candidates, key=size_bytes)
+
+
+def _integer_contents(encoding: Encoding, found: NDArray[np.int32]) -> Iterator[_Content]:
+    scales = integers.scales_of(encoding)
+    distinct = np.unique(found)
+    low, high = (int(each) for each in (distinct.min(initial=0), distinct.max(initial=0)))
+    if isinstance(encoding.values, Linear):
+        yield _linear_content(encoding, encoding.values)
+    else:
+        bits = max(2, (-low - 1).bit_length() + 1, high.bit_length() + 1)
+        signed = integers.signed(found, scales, bits)
+        yield _linear_content(Dense(encoding.shape, signed), signed)
+    if len(scales) > 1 or low < -128 or high > 127 or not 0 < distinct.size <= MAX_INTEGER_CENTROIDS:
+        return
+    others = distinct[distinct != 0]
+    for centroids in (distinct, others) if 0 < others.size < distinct.size else (distinct,):
+        yield _integer_codebook_content(encoding.shape, found, centroids, float(scales[0]))
+
+
+def _integer_codebook_content(
+    shape: tuple[int, ...], found: NDArray[np.int32], distinct: NDArray[np.int32], scale: float
+) -> _Content:
+    """Use distinct integers as centroids; where 0 is left out it finds the label of another, and is not stored."""
+    labels = np.minimum(np.searchsorted(distinct, found), distinct.size - 1).astype(np.uint16)
+    centroids = distinct.astype(np.int8)
+    return _Content(
+        shape,
+        labels,
+        label_bits(distinct.size),
+        lambda stream: IntegerCodebook(centroids, scale, stream),
+        holds_zero=bool((distinct == 0).any()),
+    )
 
 
 def _contents(encoding: Encoding, decoded: NDArray[np.float32], where: NDArray[np.int64]) -> Iterator[_Content]:

@@ -36,6 +36,7 @@ from refcompress.encodings.values import (
     MAX_LINEAR_BITS,
     Codebook,
     Float32,
+    IntegerCodebook,
     IntStream,
     Joint,
     Linear,
@@ -44,7 +45,7 @@ from refcompress.encodings.values import (
 )
 from refcompress.errors import FormatError, OptionError
 
-FLOAT32, CODEBOOK, LINEAR = range(len(VALUE_KINDS))
+FLOAT32, CODEBOOK, LINEAR, INTEGER_CODEBOOK = range(len(VALUE_KINDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ def unpack(data: bytes | memoryview, shape: tuple[int, ...], offset_bytes: int =
     start = reader.offset_bytes
     try:
         encoding = _read_csr(reader, header, shape) if header.sparse else _read_dense(reader, header, shape)
-    except OptionError as error:  # what the encodings refuse by themselves: C10, C12, C17 to C21
+    except OptionError as error:  # what the encodings refuse by themselves: C10, C12, C17 to C22
         raise FormatError(str(error), start) from None
     if len(reader.data):  # C3
         raise FormatError(f"{len(reader.data)} bytes follow the tensor", reader.offset_bytes)
@@ -149,7 +150,7 @@ def _read_header(reader: _Reader) -> _Header:
     start = reader.offset_bytes
     form, value_bits, gap_bits, codes = reader.take(4, "the four bytes of the header")
     kind = form >> 1 & 3
-    if form & 0x80 or kind == len(VALUE_KINDS):  # C4
+    if form & 0x80:  # C4
         raise FormatError(f"the form 0x{form:02x} is unknown; a newer version may have written it", start)
     header = _Header(
         kind=kind,
@@ -211,6 +212,8 @@ def _read_table(reader: _Reader, header: _Header) -> Callable[[IntStream], Value
             raise FormatError(f"{count} centroids and labels of {header.value_bits} bits do not fit", start)
         centroids = reader.array("<f4", count, "the centroids")
         return lambda stream: Codebook(centroids, stream)
+    if header.kind == INTEGER_CODEBOOK:
+        return _read_integer_centroids(reader, header, start)
     word = reader.integer(4, "the number of scales")
     count, shared = word & ~ONE_ZERO_POINT, bool(word & ONE_ZERO_POINT)
     scales = reader.array("<f4", count, "the scales")
@@ -224,6 +227,17 @@ def _read_table(reader: _Reader, header: _Header) -> Callable[[IntStream], Value
         return values
 
     return finish
+
+
+def _read_integer_centroids(reader: _Reader, header: _Header, start: int) -> Callable[[IntStream], Values]:
+    count = reader.integer(2, "the number of centroids")
+    if reader.integer(2, "the padding") or label_bits(count) != header.value_bits:  # C22
+        raise FormatError(f"{count} centroids and labels of {header.value_bits} bits do not fit", start)
+    scale = float(reader.array("<f4", 1, "the scale")[0])
+    centroids = reader.array("i1", count, "the centroids")
+    if any(reader.take(-count % 4, "the padding")):  # C22
+        raise FormatError("the padding behind the centroids is not 0", start)
+    return lambda stream: IntegerCodebook(centroids, scale, stream)
 
 
 def _read_stream(

@@ -1,7 +1,8 @@
-"""What stored values are: float32, a codebook's labels, or integers on a linear scale."""
+"""What stored values are: float32, a codebook's labels, integers on a linear scale, or a codebook of integers."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +12,11 @@ from refcompress.encodings.arrays import check_array
 from refcompress.encodings.bits import Bits
 from refcompress.encodings.canonical import alphabet_size
 from refcompress.encodings.huffman import Huffman
+from refcompress.encodings.rows import to_rows
 from refcompress.errors import OptionError
 
 MAX_CENTROIDS = 1 << 12
+MAX_INTEGER_CENTROIDS = 1 << 8
 MAX_LINEAR_BITS = 16
 
 
@@ -40,21 +43,64 @@ class Joint:
 IntStream = Bits | Huffman | Joint
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Float32:
     """Values as they are.
 
-    Attributes
+    Parameters
     ----------
     array
         The values, float32, one dimension.
 
     """
 
-    array: NDArray[np.float32]
+    __slots__ = ("_held",)
 
-    def __post_init__(self) -> None:
-        check_array(self.array, np.float32, "the values")
+    def __init__(self, array: NDArray[np.float32]) -> None:
+        check_array(array, np.float32, "the values")
+        # replaced as one, so that another thread never sees half of it
+        self._held: tuple[NDArray[np.float32], bool] = (array, True)
+
+    @classmethod
+    def of(cls, weight: NDArray[np.float32]) -> Float32:
+        """Hold a weight that nobody changes any more; its values are put in row order when they are asked for.
+
+        That takes longer than reading them from a file, and not everybody asks.
+
+        Examples
+        --------
+        >>> Float32.of(np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)).array
+        array([1., 3., 2., 4.], dtype=float32)
+
+        """
+        values = cls(weight.reshape(-1)[:0])
+        values._held = (weight, False)
+        return values
+
+    @property
+    def array(self) -> NDArray[np.float32]:
+        """The values, one dimension, in row order (see :mod:`refcompress.encodings.rows`)."""
+        array, in_rows = self._held
+        if not in_rows:
+            array = to_rows(array).reshape(-1)
+            self._held = (array, True)
+        return array
+
+    @property
+    def plain(self) -> NDArray[np.float32] | None:
+        """The weight that :meth:`of` was given, as long as ``array`` was not asked for."""
+        array, in_rows = self._held
+        return None if in_rows else array
+
+    @property
+    def count(self) -> int:
+        """How many values there are."""
+        return self._held[0].size
+
+    def __repr__(self) -> str:
+        return f"Float32(array={self.array!r})"
+
+    def __reduce__(self) -> tuple[type[Float32], tuple[NDArray[np.float32]]]:
+        return Float32, (self.array,)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +170,40 @@ class Linear:
             raise OptionError(f"the integer {int(self.integers.symbols.max())} does not fit into {self.bits} bits")
 
 
-Values = Float32 | Codebook | Linear
+@dataclass(frozen=True, slots=True, eq=False)
+class IntegerCodebook:
+    """Shared weights that are integers: value = scale * centroid, in float32, rounded once.
+
+    Attributes
+    ----------
+    centroids
+        int8, at most 256 of them.
+    scale
+        Positive and finite; kept as the nearest float32.
+    labels
+        Stream of indices into ``centroids``.
+
+    """
+
+    centroids: NDArray[np.int8]
+    scale: float
+    labels: IntStream
+
+    def __post_init__(self) -> None:
+        check_array(self.centroids, np.int8, "the integer centroids")
+        with np.errstate(over="ignore", under="ignore"):
+            object.__setattr__(self, "scale", float(np.float32(self.scale)))
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            raise OptionError(f"the scale {self.scale} of a codebook of integers; it must be positive and finite")
+        count = len(self.centroids)
+        if not 1 <= count <= MAX_INTEGER_CENTROIDS:
+            raise OptionError(f"{count} integer centroids; allowed are 1 to {MAX_INTEGER_CENTROIDS}")
+        check_stream(self.labels, label_bits(count), "labels")
+        if self.labels.symbols.size and int(self.labels.symbols.max()) >= count:
+            raise OptionError(f"label {int(self.labels.symbols.max())} of a codebook of {count} centroids")
+
+
+Values = Float32 | Codebook | Linear | IntegerCodebook
 
 
 def check_stream(stream: IntStream, width_bits: int, what: str) -> None:
@@ -149,12 +228,12 @@ def check_stream(stream: IntStream, width_bits: int, what: str) -> None:
 def value_count(values: Values) -> int:
     """How many values are stored."""
     stream = stream_of(values)
-    return len(values.array) if isinstance(values, Float32) else len(stream.symbols) if stream else 0
+    return values.count if isinstance(values, Float32) else len(stream.symbols) if stream else 0
 
 
 def stream_of(values: Values) -> IntStream | None:
     """Return the integer stream of the values; float32 values have none."""
-    if isinstance(values, Codebook):
+    if isinstance(values, Codebook | IntegerCodebook):
         return values.labels
     if isinstance(values, Linear):
         return values.integers
@@ -170,7 +249,7 @@ def value_bits(values: Values) -> int:
     3
 
     """
-    if isinstance(values, Codebook):
+    if isinstance(values, Codebook | IntegerCodebook):
         return label_bits(len(values.centroids))
     return values.bits if isinstance(values, Linear) else 0
 
@@ -210,6 +289,8 @@ def decode_values(values: Values, rows: NDArray[np.intp] | None = None) -> NDArr
         return values.array
     if isinstance(values, Codebook):
         return values.centroids[values.labels.symbols]
+    if isinstance(values, IntegerCodebook):
+        return real_centroids(values)[values.labels.symbols]
     scale, zero_point = values.scales, values.zero_points
     if has_row_scales(values):
         if rows is None:
@@ -218,3 +299,17 @@ def decode_values(values: Values, rows: NDArray[np.intp] | None = None) -> NDArr
     steps = values.integers.symbols.astype(np.int32) - zero_point.astype(np.int32)
     with np.errstate(over="ignore"):  # too large a product is infinite, as it is in the C runtime
         return scale * steps.astype(np.float32)
+
+
+def real_centroids(values: IntegerCodebook) -> NDArray[np.float32]:
+    """Return what the centroids stand for.
+
+    Examples
+    --------
+    >>> stream = Bits(np.array([0], np.uint16), 1)
+    >>> real_centroids(IntegerCodebook(np.array([-2, 3], np.int8), 0.5, stream))
+    array([-1. ,  1.5], dtype=float32)
+
+    """
+    with np.errstate(over="ignore"):  # as in decode_values
+        return np.float32(values.scale) * values.centroids.astype(np.float32)

@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from refcompress.errors import FormatError, OptionError
+from refcompress.formats.registry import register_layer
 from refcompress.graph import Graph
+
+if TYPE_CHECKING:
+    from refcompress.formats.named_arrays import load_weights
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
+TFLITE_SIGNATURE = b"TFL3"  # of FlatBuffers, behind the offset of the root
 
-SUPPORTED = "supported are .rcz containers and Keras models saved whole as HDF5 (model.save('model.h5'))"
-
-CONVERT = (
-    "a .keras file can be loaded in Keras and saved as HDF5: keras.saving.load_model('model.keras').save('model.h5')"
+SUPPORTED = (
+    "supported are .rcz containers, ONNX models, and Keras models: .keras archives, HDF5 of whole models, and HDF5 of "
+    "weights together with an architecture"
 )
 
 
-def load(path: str | os.PathLike[str]) -> Graph:
-    """Load a network from an ``.rcz`` container or a Keras model saved whole in the legacy HDF5 layout.
+def load(
+    path: str | os.PathLike[str],
+    *,
+    architecture: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> Graph:
+    """Load a network from an ``.rcz`` container, a Keras file of any layout, or an ONNX model.
+
+    Keras files are legacy HDF5 (whole models and weights only, of Keras 1, Keras 2, tf.keras and Keras 3) and the
+    ``.keras`` archives and ``.weights.h5`` of Keras 3 and of tf.keras since 2.12.
 
     Parameters
     ----------
     path
         The file; its name does not matter.
+    architecture
+        For Keras files of weights only: what ``model.to_json()`` returns, as a file, as text or decoded, or a Keras
+        model saved whole whose architecture is taken. If it is given, that of the file does not count.
+    input_shapes
+        Name of an input to its shape without the batch axis, where the file leaves sizes open. For Keras and ONNX.
 
     Returns
     -------
@@ -38,7 +57,7 @@ def load(path: str | os.PathLike[str]) -> Graph:
     ModelError
         The file holds a network that cannot be represented; the message says what and what to do.
     OptionError
-        There is no such file, or it cannot be read.
+        There is no such file, it cannot be read, or the other arguments do not go with its kind.
 
     Examples
     --------
@@ -55,16 +74,23 @@ def load(path: str | os.PathLike[str]) -> Graph:
     from refcompress.formats import rcz
 
     start, is_hdf5 = _look_at(path)
-    if start.startswith(rcz.MAGIC):
-        return rcz.load(path)
-    if is_hdf5:
+    if is_hdf5 or start.startswith(ZIP_SIGNATURES):
         from refcompress.formats import keras_model
 
-        return keras_model.load(path)
-    if start.startswith(ZIP_SIGNATURES):
-        raise FormatError(f"{path} is a zip archive (a .keras file?); {SUPPORTED}; {CONVERT}", 0)
-    found = f"begins with {start[:8]!r}, which no supported kind of file does" if start else "is empty"
-    raise FormatError(f"{path} {found}; {SUPPORTED}", 0)
+        return keras_model.load(path, architecture=architecture, input_shapes=input_shapes)
+    if architecture is not None:
+        raise OptionError(f"architecture is for Keras files, which {path} is not; leave it out")
+    if start.startswith(rcz.MAGIC):
+        if input_shapes is not None:
+            raise OptionError(f"input_shapes is for inputs of open sizes, which those of {path} are not; leave it out")
+        return rcz.load(path)
+    if start[4:8] == TFLITE_SIGNATURE:
+        raise FormatError(
+            f"{path} is a TFLite model, which computes with integers; refcompress.formats.tflite_model.load gives an "
+            "integer network",
+            4,
+        )
+    return _load_onnx(path, start, input_shapes)
 
 
 def save(graph: Graph, path: str | os.PathLike[str]) -> None:
@@ -81,6 +107,15 @@ def save(graph: Graph, path: str | os.PathLike[str]) -> None:
     from refcompress.formats import rcz
 
     rcz.save(graph, path)
+
+
+def _load_onnx(path: str | os.PathLike[str], start: bytes, input_shapes: Mapping[str, tuple[int, ...]] | None) -> Graph:
+    from refcompress.formats import onnx_model
+
+    if onnx_model.looks_like(start):
+        return onnx_model.load(path, input_shapes=input_shapes)
+    found = f"begins with {start[:8]!r}, which no supported kind of file does" if start else "is empty"
+    raise FormatError(f"{path} {found}; {SUPPORTED}", 0)
 
 
 def _look_at(path: str | os.PathLike[str]) -> tuple[bytes, bool]:
@@ -100,4 +135,13 @@ def _look_at(path: str | os.PathLike[str]) -> tuple[bytes, bool]:
     return start, False
 
 
-__all__ = ["load", "save"]
+def __getattr__(name: str) -> Any:
+    # what few need, and what imports more than the rest
+    if name == "load_weights":
+        from refcompress.formats import named_arrays
+
+        return named_arrays.load_weights
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = ["load", "load_weights", "register_layer", "save"]

@@ -7,66 +7,62 @@ Layout: HDF5 File Format Specification 3.0, section III.E.
 
 from __future__ import annotations
 
-import mmap
-import os
 import struct
-from pathlib import Path
+from collections.abc import Callable
 
 from refcompress.errors import FormatError
 
-_START = b"GCOL\x01\0\0\0"
+START = b"GCOL\x01\0\0\0"
 _OBJECT = struct.Struct("<HHIQ")  # index, references, reserved, size
 
+Read = Callable[[int, int], bytes]  # the bytes from an offset, so many or all that are left
 
-def check(path: str | os.PathLike[str]) -> None:
-    """Refuse a file in which a global heap has a free object without size.
+
+def check(read: Read, start: int, limit_bytes: int) -> int:
+    """Refuse a global heap with a free object without size.
 
     Only files whose lengths take 8 bytes are understood.
 
     Parameters
     ----------
-    path
-        The file.
+    read
+        Returns bytes of the file, given an offset and a length.
+    start
+        Where the heap begins, with the bytes :data:`START`.
+    limit_bytes
+        No heap is longer; what is declared beyond is not looked at.
+
+    Returns
+    -------
+    int
+        How long the heap says it is.
 
     Raises
     ------
     FormatError
-        With the place of the first such object.
+        With the place of the object.
 
     Examples
     --------
-    >>> import tempfile
     >>> text, free = _OBJECT.pack(1, 0, 0, 5) + b"words" + bytes(3), _OBJECT.pack(0, 0, 0, 0)
-    >>> heap = _START + struct.pack("<Q", 64) + text + free
-    >>> with tempfile.TemporaryDirectory() as directory:
-    ...     path = Path(directory, "model.h5")
-    ...     _ = path.write_bytes(heap)
-    ...     check(path)
+    >>> file = START + struct.pack("<Q", 64) + text + free
+    >>> check(lambda offset, count: file[offset : offset + count], 0, len(file))
     Traceback (most recent call last):
         ...
     refcompress.errors.FormatError: byte 40: a global heap of this HDF5 file has a free object of size 0; ...
 
     """
-    if not Path(path).stat().st_size:
-        return  # an empty file cannot be mapped
-    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        start = data.find(_START)
-        while start >= 0:
-            _check_heap(data, start)
-            start = data.find(_START, start + len(_START))
-
-
-def _check_heap(data: mmap.mmap, start: int) -> None:
-    offset = start + len(_START) + 8
-    if offset > len(data):
-        return
-    end = min(start + int.from_bytes(data[offset - 8 : offset], "little"), len(data))
-    while offset + _OBJECT.size <= end:
+    begin = start + len(START) + 8
+    size_bytes = int.from_bytes(read(begin - 8, 8), "little")
+    data = read(start, min(size_bytes, limit_bytes))
+    offset = begin - start
+    while offset + _OBJECT.size <= len(data):
         index, _, _, size = _OBJECT.unpack_from(data, offset)
         if index == 0 and size == 0:
             raise FormatError(
                 "a global heap of this HDF5 file has a free object of size 0; the file is damaged, get it again or "
                 "save the model again",
-                offset,
+                start + offset,
             )
         offset += size if index == 0 else _OBJECT.size + -(-size // 8) * 8
+    return size_bytes

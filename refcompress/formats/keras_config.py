@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +11,12 @@ from refcompress.errors import ModelError
 Shape = tuple[int, ...]
 
 MAX_SIZE = 2**31 - 1
+MAX_NUMBER = 1e30
+
+REBUILD = "save the whole model again where it was made: model.save('model.h5')"
+
+NETWORKS = ("Functional", "Model", "Sequential")  # models inside models
+TENSORFLOW_OPERATORS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
 
 # Options that say nothing about inference: how weights begin, are trained and are kept in shape.
 HARMLESS = {
@@ -74,8 +79,15 @@ def refuse(
     layer 'c' (Conv2D): the option 'strides' is 0; allowed is 1 or more; train again
 
     """
-    value = shown(_policy(layer) if option == "dtype" else layer.config.get(option, "missing"))
+    value = shown(policy(layer) if option == "dtype" else layer.config.get(option, "missing"))
     return ModelError(f"{layer}: the option {option!r} is {value}; allowed is {allowed}; {remedy}")
+
+
+def policy(layer: Layer) -> Any:
+    """Return the name of the precision a layer computes in, or whatever stands in its place."""
+    value = layer.config.get("dtype")
+    config = value.get("config") if isinstance(value, dict) else None
+    return config["name"] if isinstance(config, dict) and isinstance(config.get("name"), str) else value
 
 
 def shown(value: Any) -> str:
@@ -121,26 +133,80 @@ def integer(layer: Layer, option: str, default: int | None = None, *, least: int
 
     """
     value = layer.config.get(option, default)
-    if not _is_int(value) or value < least:
+    if not is_int(value) or value < least:
         raise refuse(layer, option, f"an integer of at least {least}")
     return int(value)
 
 
-def pair(layer: Layer, option: str, default: Any = None, *, least: int = 1) -> tuple[int, int]:
-    """Return an option of two integers, (height, width); one integer stands for both.
+def sizes(layer: Layer, option: str, count: int, default: Any = None, *, least: int = 1) -> tuple[int, ...]:
+    """Return an option of as many integers as there are axes; one integer stands for all of them.
 
     Raises
     ------
     ModelError
         It is missing without a default, or something else.
 
+    Examples
+    --------
+    >>> sizes(Layer(("c",), "Conv2D", {"strides": 2}), "strides", 2)
+    (2, 2)
+
     """
     value = layer.config.get(option, default)
-    if _is_int(value):
-        value = [value, value]
-    if not isinstance(value, list) or len(value) != 2 or not all(_is_int(item) and item >= least for item in value):
-        raise refuse(layer, option, f"one or two integers of at least {least}")
-    return value[0], value[1]
+    if is_int(value):
+        value = [value] * count
+    if not isinstance(value, list) or len(value) != count or not all(is_int(item) and item >= least for item in value):
+        allowed = "one integer" if count == 1 else f"one or {count} integers"
+        raise refuse(layer, option, f"{allowed} of at least {least}")
+    return tuple(value)
+
+
+def choice(layer: Layer, option: str, allowed: Sequence[str], default: str) -> str:
+    """Return an option that is one of some words.
+
+    Raises
+    ------
+    ModelError
+        It is something else.
+
+    """
+    value = layer.config.get(option, default)
+    if not isinstance(value, str) or value not in allowed:
+        raise refuse(layer, option, " or ".join(map(repr, allowed)))
+    return value
+
+
+def axes(layer: Layer, option: str, rank: int, default: Any = -1) -> tuple[int, ...]:
+    """Return one axis or several, counted with the batch as 0, in ascending order.
+
+    Parameters
+    ----------
+    layer, option
+        Where to look.
+    rank
+        Axes of the input, the batch axis included.
+    default
+        If the option is missing.
+
+    Raises
+    ------
+    ModelError
+        An axis is out of range, named twice, or the batch.
+
+    Examples
+    --------
+    >>> axes(Layer(("n",), "LayerNormalization", {"axis": [-1]}), "axis", 4)
+    (3,)
+
+    """
+    value = layer.config.get(option, default)
+    given = value if isinstance(value, list) else [value]
+    places = sorted(axis + rank if axis < 0 else axis for axis in given if is_int(axis))
+    if len(places) != len(given) or len(set(places)) != len(places) or not places:
+        places = [0]
+    if not 1 <= places[0] <= places[-1] < rank:
+        raise refuse(layer, option, f"1 to {rank - 1}, or negative down to {1 - rank}")
+    return tuple(places)
 
 
 def flag(layer: Layer, option: str, *, default: bool) -> bool:
@@ -172,66 +238,79 @@ def number(layer: Layer, option: str, default: float) -> float:
     if isinstance(value, dict) and value.get("type") == "ndarray":
         value = value.get("value")
     value = default if value is None else value
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or abs(value) > 1e30:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= MAX_NUMBER:  # NaN is not
         raise refuse(layer, option, "a finite number of moderate size")
     return float(value)
 
 
-def channels_last(layer: Layer) -> None:
-    """Refuse images that are laid out channels first.
+def numbers(layer: Layer, option: str) -> list[float] | None:
+    """Return a number or nested lists of numbers, flattened; None if the option is not set.
 
     Raises
     ------
     ModelError
-        With the remedy.
-
-    """
-    if layer.config.get("data_format", "channels_last") not in {None, "channels_last"}:
-        remedy = "rebuild the model with data_format='channels_last', set its weights from this one and save it"
-        raise refuse(layer, "data_format", "'channels_last'", remedy)
-
-
-def float32_only(layer: Layer) -> None:
-    """Refuse layers that compute in anything but float32.
-
-    Raises
-    ------
-    ModelError
-        With the remedy.
-
-    """
-    policy = _policy(layer)
-    if policy is not None and policy not in ("float32", "infer", "_infer"):
-        remedy = "rebuild the model under the policy float32, set its weights from this one and save it"
-        raise refuse(layer, "dtype", "float32", remedy)
-
-
-def _policy(layer: Layer) -> Any:
-    policy = layer.config.get("dtype")
-    config = policy.get("config") if isinstance(policy, dict) else None
-    return config["name"] if isinstance(config, dict) and isinstance(config.get("name"), str) else policy
-
-
-def static_shape(layer: Layer, option: str) -> Shape:
-    """Return an input's shape without its batch axis.
-
-    Raises
-    ------
-    ModelError
-        A size is unknown, or the option is no shape.
+        It is something else.
 
     """
     value = layer.config.get(option)
-    if not isinstance(value, list) or len(value) < 2 or not all(item is None or _is_int(item) for item in value):
-        raise refuse(layer, option, "a list of sizes, batch first")
-    if any(item is None or item < 1 for item in value[1:]):
-        remedy = (
-            "rebuild the model on an input of a fixed size (keras.Input((height, width, channels))), "
-            "set its weights from this one and save it"
+    if value is None:
+        return None
+    found: list[float] = []
+    level = [value]
+    while level:
+        item = level.pop(0)
+        if isinstance(item, dict) and item.get("type") == "ndarray":
+            item = item.get("value")
+        if isinstance(item, list):
+            level = [*item, *level]
+        elif isinstance(item, int | float) and not isinstance(item, bool) and abs(item) <= MAX_NUMBER:  # no NaN
+            found.append(float(item))
+        else:
+            raise refuse(layer, option, "finite numbers of moderate size")
+    return found
+
+
+def channels_first(layer: Layer) -> bool:
+    """Return whether the channels stand before the pixels.
+
+    Raises
+    ------
+    ModelError
+        ``data_format`` is neither of the two words.
+
+    """
+    if layer.config.get("data_format") is None:
+        return False
+    return choice(layer, "data_format", ("channels_last", "channels_first"), "channels_last") == "channels_first"
+
+
+def read_layer(value: Any, parents: tuple[str, ...]) -> Layer:
+    """Read one entry of the architecture.
+
+    Raises
+    ------
+    ModelError
+        It has no class, options or printable name.
+
+    """
+    entry = value if isinstance(value, dict) else {}
+    class_name, config = entry.get("class_name"), entry.get("config")
+    if isinstance(config, list):  # a Sequential of early Keras 2
+        config = {"layers": config, "name": entry.get("name")}
+    if not isinstance(class_name, str) or not isinstance(config, dict):
+        where = "/".join(parents) or "the model"
+        raise ModelError(f"{where}: a layer is described by {shown(value)}, without class and options; {REBUILD}")
+    name = entry.get("name") or config.get("name")  # what other layers refer to, where the two differ
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise ModelError(
+            f"a layer of class {class_name!r} is named {shown(name)}; it needs a printable name; {REBUILD}"
         )
-        raise refuse(layer, option, "a shape whose sizes are all known", remedy)
-    return tuple(value[1:])
+    module, registered = (
+        text if isinstance(text, str) else "" for text in map(entry.get, ("module", "registered_name"))
+    )
+    return Layer((*parents, name), class_name, config, entry.get("inbound_nodes", []), (module, registered))
 
 
-def _is_int(value: Any) -> bool:
+def is_int(value: Any) -> bool:
+    """Return whether a JSON value is an integer of moderate size."""
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_SIZE

@@ -1,27 +1,18 @@
-"""Reading the HDF5 structure of a Keras checkpoint without trusting any of it."""
+"""Reading HDF5 without trusting any of it: groups, texts and lists of names."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import math
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from refcompress.errors import FormatError, ModelError
-from refcompress.formats import hdf5_heap
+from refcompress.errors import FormatError
+from refcompress.formats.hdf5_source import Source
 
-MAX_INFLATION = 1032  # no deflate stream expands further
-MAX_CHUNK_SLACK_BYTES = 1 << 20
-MAX_JSON_DEPTH = 128
-# deflate, shuffle, fletcher32, LZF: lossless, and none is loaded from a plugin
-KNOWN_FILTERS = {1, 2, 3, 32000}
 # what h5py raises for malformed bytes, names it cannot encode and types NumPy does not have
 _H5_ERRORS = (
     OSError,
@@ -37,115 +28,70 @@ _H5_ERRORS = (
 SAVE_AGAIN = "load it where it was made and save the whole model again: model.save('model.h5')"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Checkpoint:
-    """An open full-model file.
-
-    Attributes
-    ----------
-    model
-        The decoded ``model_config``: class name and configuration.
-    keras_version, backend
-        What the file says; "" if nothing.
-    weights
-        The HDF5 group ``model_weights``.
-    size_bytes
-        Length of the file, which bounds what is read.
-
-    """
-
-    model: Mapping[str, Any]
-    keras_version: str
-    backend: str
-    weights: Any
-    size_bytes: int
-
-
 @contextlib.contextmanager
-def open_checkpoint(path: str | os.PathLike[str]) -> Iterator[Checkpoint]:
-    """Open a file of a whole Keras model, architecture and weights, in the legacy HDF5 layout.
+def open_file(source: Source) -> Iterator[Any]:
+    """Open HDF5 and yield its root group.
 
     Raises
     ------
     FormatError
-        The bytes are no HDF5, or not laid out as Keras does.
-    ModelError
-        The file holds weights without the architecture.
+        The bytes are no HDF5, or one of its global heaps would be walked forever.
 
     """
     import h5py
 
-    size_bytes = Path(path).stat().st_size
-    hdf5_heap.check(path)
-    with _reading("the file cannot be opened"):
-        file = h5py.File(path, "r")
     try:
-        _check_lengths(file)
-        config = read_text(file, "model_config", size_bytes)
-        if config is None:
-            raise ModelError(_without_architecture(file))
-        yield Checkpoint(
-            _decode_json(config),
-            read_text(file, "keras_version", size_bytes) or "",
-            read_text(file, "backend", size_bytes) or "",
-            member(file, "model_weights", group=True),
-            size_bytes,
-        )
-    finally:
-        file.close()
+        with reading("the file cannot be opened"):
+            file = h5py.File(source, "r")
+        try:
+            _check_lengths(file)
+            yield file
+        finally:
+            file.close()
+    except FormatError as error:
+        if source.trouble is not None and source.trouble is not error:
+            raise source.trouble from error
+        raise
 
 
 def _check_lengths(file: Any) -> None:
-    with _reading("the superblock cannot be read"):
+    with reading("the superblock cannot be read"):
         sizes = file.id.get_create_plist().get_sizes()
     if sizes != (8, 8):  # h5py never wrote others, and hdf5_heap knows no others
         raise FormatError(f"offsets and lengths in this HDF5 file take {sizes} bytes; allowed are 8; {SAVE_AGAIN}", 0)
 
 
-def _without_architecture(file: Any) -> str:
-    with _reading("the names in the file cannot be read"):
-        weights = "layer_names" in file.attrs or "layer_names0" in file.attrs or "layers" in file
-    if weights:
-        return (
-            "the file holds weights only, without the architecture (no attribute model_config); "
-            "build the model in Keras, load these weights into it and save all of it: model.save('model.h5')"
-        )
-    return f"this HDF5 file is no Keras model (no attribute model_config); if it should be one, {SAVE_AGAIN}"
+def reading(trouble: str, place: Any = None) -> _Reading:
+    """Turn what h5py raises for malformed bytes into our error, which begins with the trouble.
+
+    Parameters
+    ----------
+    trouble
+        What cannot be done.
+    place
+        The group it is about, which the message names.
+
+    Returns
+    -------
+    context manager
+        It raises :class:`FormatError` in the place of any of h5py's errors.
+
+    """
+    return _Reading(trouble, place)
 
 
-@contextlib.contextmanager
-def _reading(trouble: str) -> Iterator[None]:
-    try:
-        yield
-    except _H5_ERRORS as error:
-        raise FormatError(f"{trouble} ({str(error)[:200]}); {SAVE_AGAIN}", 0) from error
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reading:
+    trouble: str
+    place: Any
 
+    def __enter__(self) -> None:
+        pass
 
-def _decode_json(text: str) -> Mapping[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"the attribute model_config is no JSON ({str(error)[:200]}); {SAVE_AGAIN}", 0) from error
-    _check_depth(value)
-    if not isinstance(value, dict):
-        raise FormatError(f"the attribute model_config is no JSON object; {SAVE_AGAIN}", 0)
-    return value
-
-
-def _check_depth(value: Any) -> None:
-    # everything after this walks the configuration recursively
-    level = [value]
-    for _ in range(MAX_JSON_DEPTH):
-        inner: list[Any] = []
-        for item in level:
-            if isinstance(item, dict):
-                inner.extend(item.values())
-            elif isinstance(item, list):
-                inner.extend(item)
-        if not inner:
-            return
-        level = inner
-    raise FormatError(f"the attribute model_config nests deeper than {MAX_JSON_DEPTH} levels", 0)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, _H5_ERRORS):
+            where = "" if self.place is None else f" in {_name(self.place)}"
+            raise FormatError(f"{self.trouble}{where} ({str(error)[:200]}); {SAVE_AGAIN}", 0) from error
 
 
 def read_text(place: Any, name: str, limit_bytes: int) -> str | None:
@@ -193,14 +139,21 @@ def _text(value: Any, name: str) -> str:
 
 
 def _attribute(place: Any, name: str, limit_bytes: int) -> Any:
-    with _reading(f"the attribute {name} of {_name(place)} cannot be read"):
-        if name not in place.attrs:
+    import h5py
+
+    with reading(f"the attribute {name} cannot be read", place):
+        if not h5py.h5a.exists(place.id, name.encode()):
             return None
-        stored = place.attrs.get_id(name)
-        declared_bytes = math.prod(stored.shape or (1,)) * stored.dtype.itemsize
-        # texts of variable length stand elsewhere, behind references of 16 bytes that Python shrinks to 8
+        stored = h5py.h5a.open(place.id, name.encode())
+        # texts of variable length stand elsewhere, behind references of 16 bytes
+        kind, shape = stored.get_type(), stored.shape
+        declared_bytes = math.prod(shape or (1,)) * kind.get_size()
         if declared_bytes <= limit_bytes:
-            return place.attrs[name]
+            if not shape or not isinstance(kind, h5py.h5t.TypeStringID) or kind.is_variable_str():
+                return place.attrs[name]
+            texts = np.empty(shape, f"S{kind.get_size()}")
+            stored.read(texts)
+            return texts
     raise FormatError(
         f"the attribute {name} of {_name(place)} declares {declared_bytes} bytes; the file has {limit_bytes}",
         0,
@@ -222,90 +175,66 @@ def member(place: Any, path: str, *, group: bool = False) -> Any:
     """
     import h5py
 
+    found, _ = identified(place, path, group=group)
+    return h5py.Group(found) if group else h5py.Dataset(found)
+
+
+def identified(place: Any, path: str, *, group: bool = False) -> tuple[Any, int]:
+    """Do what :func:`member` does with h5py's low-level objects, which ask HDF5 for each thing only once.
+
+    Returns
+    -------
+    tuple
+        The ``GroupID`` or ``DatasetID``, and where its header stands: equal for two names of one thing.
+
+    """
+    import h5py
+
+    found, address = place.id, -1
     for part in path.split("/"):
-        with _reading(f"{path!r} in {_name(place)} cannot be read"):
-            link = place.get(part, getlink=True) if isinstance(place, h5py.Group) and part not in {"", "."} else None
-            if isinstance(link, h5py.HardLink):
-                place = place[part]
+        with reading(f"{path!r} cannot be read", place):
+            link = _link(found, part) if isinstance(found, h5py.h5g.GroupID) else None
+            if link is not None and link.type == h5py.h5l.TYPE_HARD:
+                found, address = h5py.h5o.open(found, part.encode()), int(link.u)
                 continue
         if link is None:
             raise FormatError(f"{_name(place)} holds no {path!r}; {SAVE_AGAIN}", 0)
         raise FormatError(f"{path!r} in {_name(place)} is a link to elsewhere; Keras writes none. {SAVE_AGAIN}", 0)
-    if not isinstance(place, h5py.Group if group else h5py.Dataset):
-        raise FormatError(f"{_name(place)} is no {'group' if group else 'dataset'}; {SAVE_AGAIN}", 0)
-    return place
+    if not isinstance(found, h5py.h5g.GroupID if group else h5py.h5d.DatasetID):
+        raise FormatError(f"{path!r} in {_name(place)} is no {'group' if group else 'dataset'}; {SAVE_AGAIN}", 0)
+    return found, address
 
 
-def read_array(dataset: Any, shape: tuple[int, ...], limit_bytes: int, what: str) -> NDArray[np.float32]:
-    """Read a dataset whose shape is known beforehand, as float32.
+def _link(group: Any, name: str) -> Any:
+    """Return what HDF5 knows of the link of this name, None if there is none."""
+    encoded = name.encode()
+    if name in {"", "."} or "/" in name:
+        return None
+    try:
+        return group.links.get_info(encoded)
+    except (KeyError, RuntimeError):  # which of them depends on the version
+        if group.links.exists(encoded):
+            raise
+        return None
 
-    float16 is widened; float64 is rounded to nearest, as Keras does when it loads the file into a float32
-    layer.
 
-    Parameters
-    ----------
-    dataset
-        From :func:`member`.
-    shape
-        The shape that the layer's configuration implies.
-    limit_bytes
-        Length of the file.
-    what
-        For the messages: whose weight this is.
+def child(place: Any, name: str) -> Any:
+    """Return the group that a group holds under a name, None if it holds none.
 
     Raises
     ------
-    ModelError
-        Another shape, or numbers that float32 cannot hold.
     FormatError
-        The bytes are not in this file, or fewer than declared.
+        It is a link to elsewhere, or no group.
 
     """
-    with _reading(f"{what} cannot be read"):
-        dtype, found = dataset.dtype, dataset.shape
-    if found != shape:
-        raise ModelError(f"{what} has the shape {found}; the configuration implies {shape}; {SAVE_AGAIN}")
-    if dtype.kind != "f" or dtype.itemsize not in {2, 4, 8}:
-        raise ModelError(f"{what} is of type {dtype}; allowed are float16, float32 and float64; {SAVE_AGAIN}")
-    _check_storage(dataset, dtype.itemsize, limit_bytes, what)
-    with _reading(f"{what} cannot be read"):
-        stored: NDArray[np.floating[Any]] = dataset[()]
-    if not np.isfinite(stored).all():
-        raise ModelError(f"{what} holds NaN or infinity; its training has diverged, take an earlier checkpoint")
-    with np.errstate(over="ignore"):
-        array = np.ascontiguousarray(stored, np.float32)
-    if not np.isfinite(array).all():
-        raise ModelError(f"{what} holds float64 values beyond the range of float32; rescale the layer")
-    return array
+    with reading(f"{name!r} cannot be read", place):
+        missing = _link(place.id, name) is None
+    return None if missing else member(place, name, group=True)
 
 
-def _check_storage(dataset: Any, itemsize: int, limit_bytes: int, what: str) -> None:
-    """Refuse what would make HDF5 read other files or allocate far more than this file holds."""
-    import h5py
-
-    with _reading(f"the layout of {what} cannot be read"):
-        plan = dataset.id.get_create_plist()
-        elsewhere = plan.get_layout() == h5py.h5d.VIRTUAL or plan.get_external_count() > 0
-        filters = {plan.get_filter(i)[0] for i in range(plan.get_nfilters())}
-        chunk_bytes = math.prod(dataset.chunks or ()) * itemsize
-        stored_bytes = min(dataset.id.get_storage_size(), limit_bytes)
-    if elsewhere:
-        raise FormatError(f"{what} keeps its values in other files or datasets; {SAVE_AGAIN}", 0)
-    if filters - KNOWN_FILTERS:
-        raise FormatError(f"{what} uses the HDF5 filters {sorted(filters - KNOWN_FILTERS)}; {SAVE_AGAIN}", 0)
-    declared_bytes = math.prod(dataset.shape) * itemsize
-    most_bytes = stored_bytes * (MAX_INFLATION if filters & {1, 32000} else 1)
-    if declared_bytes > most_bytes or chunk_bytes > most_bytes + MAX_CHUNK_SLACK_BYTES:
-        raise FormatError(
-            f"{what} declares {max(declared_bytes, chunk_bytes)} bytes, of which {stored_bytes} are stored; "
-            f"the file was cut off or never written; {SAVE_AGAIN}",
-            0,
-        )
-
-
-def address(dataset: Any) -> int:
-    """Return where the dataset's header stands, equal for two names of one dataset."""
-    import h5py
-
-    with _reading("a dataset has no address"):
-        return int(h5py.h5o.get_info(dataset.id).addr)
+def names_below(group: Any) -> list[str]:
+    """Return the paths of all that stands below a group, each thing once; links to elsewhere are not followed."""
+    found: list[str] = []
+    with reading("the names below a group cannot be read", group):
+        group.visit(found.append)
+    return found

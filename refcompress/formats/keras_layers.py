@@ -1,27 +1,40 @@
-"""The Keras layers that can be imported: LAYERS maps each class to the nodes it becomes."""
+"""Keras's layers, each class to the nodes it becomes."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from refcompress.errors import ModelError
-from refcompress.formats import keras_activations, keras_windows
+from refcompress.formats import (
+    keras_activations,
+    keras_attention,
+    keras_convolutions,
+    keras_einsum,
+    keras_functions,
+    keras_images,
+    keras_merge,
+    keras_normalization,
+    keras_pooling,
+    keras_recurrent,
+    keras_sequences,
+    keras_shapes,
+    keras_wrappers,
+    registry,
+)
 from refcompress.formats.keras_activations import fused
-from refcompress.formats.keras_call import Call
+from refcompress.formats.keras_call import Call, Made, Tensor
 from refcompress.formats.keras_config import (
-    MAX_SIZE,
+    NETWORKS,
     Layer,
-    channels_last,
     check_options,
     flag,
-    float32_only,
     integer,
     number,
-    refuse,
+    shown,
 )
+from refcompress.formats.keras_inputs import check_policy
 
 
 def dense(call: Call) -> str:
@@ -31,41 +44,6 @@ def dense(call: Call) -> str:
     if flag(call.layer, "use_bias", default=True):
         params["bias"] = call.param("bias", ["bias"], (units,))
     return fused(call, call.emit("Gemm", params=params))
-
-
-def batch_normalization(call: Call) -> str:
-    """Layer BatchNormalization over the last axis, with the statistics of its training."""
-    axis = call.layer.config.get("axis", -1)
-    if axis not in (-1, len(call.shape), [-1], [len(call.shape)]):
-        raise refuse(call.layer, "axis", f"-1 or {len(call.shape)} (the last axis)")
-    size = (call.shape[-1],)
-    params = {}
-    if flag(call.layer, "scale", default=True):
-        params["scale"] = call.param("gamma", ["gamma"], size)
-    if flag(call.layer, "center", default=True):
-        params["bias"] = call.param("beta", ["beta"], size)
-    params["mean"] = call.param("moving_mean", ["moving_mean"], size)
-    params["var"] = call.param("moving_variance", ["moving_variance"], size)
-    return call.emit("BatchNormalization", {"epsilon": number(call.layer, "epsilon", 1e-3)}, params)
-
-
-def flatten(call: Call) -> str:
-    """Layer Flatten."""
-    if len(call.shape) > 1:
-        channels_last(call.layer)
-    return call.emit("Flatten")
-
-
-def reshape(call: Call) -> str:
-    """Layer Reshape; one size may be -1, whatever is left."""
-    target = call.layer.config.get("target_shape")
-    sizes = target if isinstance(target, list) else []
-    if not all(isinstance(size, int) and -1 <= size <= MAX_SIZE for size in sizes) or not sizes or sizes.count(-1) > 1:
-        raise refuse(call.layer, "target_shape", "a list of sizes, of which one may be -1")
-    total, known = math.prod(call.shape), math.prod(size for size in sizes if size != -1)
-    if known < 1 or total % known or (-1 not in sizes and total != known):
-        raise refuse(call.layer, "target_shape", f"a shape of the {total} numbers of its input {call.shape}")
-    return call.emit("Reshape", {"shape": tuple(total // known if size == -1 else int(size) for size in sizes)})
 
 
 def dropout(call: Call) -> str:
@@ -78,20 +56,6 @@ def identity(call: Call) -> str:
     return call.inputs[0]
 
 
-def add(call: Call) -> str:
-    """Layer Add."""
-    return call.emit("Add")
-
-
-def concatenate(call: Call) -> str:
-    """Layer Concatenate; its axis counts the batch as 0."""
-    axis, rank = integer(call.layer, "axis", -1, least=-MAX_SIZE), len(call.shape) + 1
-    position = axis + rank if axis < 0 else axis
-    if not 1 <= position < rank:
-        raise refuse(call.layer, "axis", f"1 to {rank - 1}, or negative down to {1 - rank}")
-    return call.emit("Concat", {"axis": position})
-
-
 @dataclass(frozen=True, slots=True)
 class Rule:
     """How a class of layers is imported.
@@ -101,73 +65,177 @@ class Rule:
     build
         Adds the nodes of one call and returns what they make.
     options
-        Options that ``build`` looks at, or that are known to mean nothing at inference.
-    merges
-        Whether it takes two or more inputs instead of one.
+        Options that ``build`` looks at, or that are known to mean nothing at inference; None for any.
+    inputs
+        How many inputs it takes: (least, most); None for any number.
+    masking
+        Whether what it makes has the mask of its input. Some layers make masks of their own.
+    arguments
+        What else it may be called with.
 
     """
 
-    build: Callable[[Call], str]
-    options: frozenset[str] = frozenset()
-    merges: bool = False
+    build: Callable[[Call], Made]
+    options: frozenset[str] | None = frozenset()
+    inputs: tuple[int, int | None] = (1, 1)
+    masking: bool = False
+    arguments: frozenset[str] = frozenset()
 
 
-_CONV = {"kernel_size", "strides", "padding", "data_format", "dilation_rate", "activation", "use_bias"}
-_POOL = frozenset({"pool_size", "strides", "padding", "data_format"})
-_GLOBAL = frozenset({"data_format", "keepdims"})
+def _rule(
+    build: Callable[[Call], Made],
+    options: str = "",
+    *,
+    inputs: tuple[int, int | None] = (1, 1),
+    masking: bool = False,
+    arguments: str = "",
+) -> Rule:
+    return Rule(build, frozenset(options.split()), inputs, masking, frozenset(arguments.split()))
+
+
+def _merging(build: Callable[[Call], Made], options: str = "") -> Rule:
+    return _rule(build, options, inputs=(2, None))
+
+
+def _quiet(options: str = "") -> Rule:
+    return _rule(identity, options, masking=True)
+
+
+_CONV = "kernel_size strides padding data_format dilation_rate activation use_bias"
+_POOL = "pool_size strides padding data_format"
 # the later ones speak of how training updates the statistics
-_NORM = frozenset(
-    {
-        "axis",
-        "epsilon",
-        "center",
-        "scale",
-        "momentum",
-        "fused",
-        "renorm",
-        "renorm_clipping",
-        "renorm_momentum",
-    }
-    | {"synchronized", "virtual_batch_size"}
+_NORM = (
+    "axis epsilon center scale momentum fused renorm renorm_clipping renorm_momentum synchronized virtual_batch_size"
 )
-_NORM_RULE = Rule(batch_normalization, _NORM)
-
-NETWORKS = ("Functional", "Model", "Sequential")  # models inside models
+_RECURRENT = Rule(keras_recurrent.recurrent, keras_recurrent.OPTIONS, (1, None), arguments=frozenset({"initial_state"}))
+_NORM_RULE = _rule(keras_normalization.batch_normalization, _NORM, masking=True)
+_RANDOM_CHANGES = ("Brightness", "Contrast", "Flip", "Height", "Rotation", "Translation", "Width", "Zoom")
 
 LAYERS: Mapping[str, Rule] = MappingProxyType(
     {
-        "Activation": Rule(keras_activations.activation, frozenset({"activation"})),
-        "ActivityRegularization": Rule(identity, frozenset({"l1", "l2"})),
-        "Add": Rule(add, merges=True),
-        "AveragePooling2D": Rule(keras_windows.average_pooling2d, _POOL),
+        "Activation": _rule(keras_activations.activation, "activation", masking=True),
+        "ActivityRegularization": _quiet("l1 l2"),
+        "Add": _merging(keras_merge.add),
+        "AdditiveAttention": _rule(
+            keras_attention.additive_attention,
+            "use_scale dropout causal",
+            inputs=(2, 3),
+            arguments="return_attention_scores use_causal_mask",
+        ),
+        "AlphaDropout": _quiet("rate noise_shape"),
+        "Attention": _rule(
+            keras_attention.attention,
+            "use_scale score_mode dropout causal",
+            inputs=(2, 3),
+            arguments="return_attention_scores use_causal_mask",
+        ),
+        "Average": _merging(keras_merge.average),
+        "AveragePooling1D": _rule(keras_pooling.average_pooling1d, _POOL),
+        "AveragePooling2D": _rule(keras_pooling.average_pooling2d, _POOL),
         "BatchNormalization": _NORM_RULE,
         "BatchNormalizationV1": _NORM_RULE,  # TensorFlow 1.14 and 2.0
         "BatchNormalizationV2": _NORM_RULE,
-        "Concatenate": Rule(concatenate, frozenset({"axis"}), merges=True),
-        "Conv2D": Rule(keras_windows.conv2d, frozenset({*_CONV, "filters", "groups"})),
-        "Dense": Rule(dense, frozenset({"units", "activation", "use_bias"})),
-        "DepthwiseConv2D": Rule(keras_windows.depthwise_conv2d, frozenset({*_CONV, "groups", "depth_multiplier"})),
-        "Dropout": Rule(dropout, frozenset({"rate", "noise_shape"})),
-        "Flatten": Rule(flatten, frozenset({"data_format"})),
-        "GaussianDropout": Rule(identity, frozenset({"rate"})),
-        "GaussianNoise": Rule(identity, frozenset({"stddev"})),
-        "GlobalAveragePooling2D": Rule(keras_windows.global_average_pooling2d, _GLOBAL),
-        "GlobalMaxPooling2D": Rule(keras_windows.global_max_pooling2d, _GLOBAL),
-        "MaxPooling2D": Rule(keras_windows.max_pooling2d, _POOL),
-        "ReLU": Rule(keras_activations.relu, frozenset({"max_value", "negative_slope", "threshold"})),
-        "Reshape": Rule(reshape, frozenset({"target_shape"})),
-        "SeparableConv2D": Rule(
-            keras_windows.separable_conv2d, frozenset({*_CONV, "groups", "filters", "depth_multiplier"})
+        "Bidirectional": _rule(
+            keras_wrappers.bidirectional,
+            "layer backward_layer merge_mode",
+            inputs=(1, None),
+            arguments="initial_state",
         ),
-        "Softmax": Rule(keras_activations.softmax, frozenset({"axis"})),
-        "SpatialDropout2D": Rule(identity, frozenset({"rate", "noise_shape", "data_format"})),
-        "ZeroPadding2D": Rule(keras_windows.zero_padding2d, frozenset({"padding", "data_format"})),
+        "CenterCrop": _rule(keras_images.center_crop, "height width data_format", arguments="training"),
+        "Concatenate": _merging(keras_merge.concatenate, "axis"),
+        "Conv1D": _rule(keras_convolutions.conv1d, f"{_CONV} filters groups"),
+        "Conv1DTranspose": _rule(keras_convolutions.conv1d_transpose, f"{_CONV} filters groups output_padding"),
+        "Conv2D": _rule(keras_convolutions.conv2d, f"{_CONV} filters groups"),
+        "Conv2DTranspose": _rule(keras_convolutions.conv2d_transpose, f"{_CONV} filters groups output_padding"),
+        "Cropping1D": _rule(keras_shapes.cropping1d, "cropping data_format"),
+        "Cropping2D": _rule(keras_shapes.cropping2d, "cropping data_format"),
+        "CuDNNGRU": _RECURRENT,
+        "CuDNNLSTM": _RECURRENT,
+        "CustomScaleLayer": _merging(keras_merge.custom_scale, "scale"),
+        "Dense": _rule(dense, "units activation use_bias input_dim", masking=True),
+        "DepthwiseConv1D": _rule(keras_convolutions.depthwise_conv1d, f"{_CONV} groups depth_multiplier"),
+        "DepthwiseConv2D": _rule(keras_convolutions.depthwise_conv2d, f"{_CONV} groups depth_multiplier"),
+        "Dot": _merging(keras_merge.dot, "axes normalize"),
+        "Dropout": _rule(dropout, "rate noise_shape", masking=True),
+        "ELU": _rule(keras_activations.elu, "alpha", masking=True),
+        "EinsumDense": _rule(keras_einsum.einsum_dense, "equation output_shape bias_axes activation"),
+        "Embedding": _rule(keras_sequences.embedding, "input_dim output_dim mask_zero input_length sparse"),
+        "Flatten": _rule(keras_shapes.flatten, "data_format"),
+        "GRU": _RECURRENT,
+        "GaussianDropout": _quiet("rate"),
+        "GaussianNoise": _quiet("stddev"),
+        "GlobalAveragePooling1D": _rule(keras_pooling.global_average_pooling1d, "data_format keepdims"),
+        "GlobalAveragePooling2D": _rule(keras_pooling.global_average_pooling2d, "data_format keepdims"),
+        "GlobalMaxPooling1D": _rule(keras_pooling.global_max_pooling1d, "data_format keepdims"),
+        "GlobalMaxPooling2D": _rule(keras_pooling.global_max_pooling2d, "data_format keepdims"),
+        "GroupNormalization": _rule(
+            keras_normalization.group_normalization, "groups axis epsilon center scale", masking=True
+        ),
+        "Identity": _quiet(),
+        "LSTM": _RECURRENT,
+        "LayerNormalization": _rule(
+            keras_normalization.layer_normalization, "axis epsilon center scale rms_scaling", masking=True
+        ),
+        "LayerScale": _rule(keras_normalization.layer_scale, "init_values projection_dim"),
+        "LeakyReLU": _rule(keras_activations.leaky_relu, "alpha negative_slope", masking=True),
+        "Masking": _rule(keras_sequences.masking, "mask_value"),
+        "MaxPooling1D": _rule(keras_pooling.max_pooling1d, _POOL),
+        "MaxPooling2D": _rule(keras_pooling.max_pooling2d, _POOL),
+        "Maximum": _merging(keras_merge.maximum),
+        "Minimum": _merging(keras_merge.minimum),
+        "MultiHeadAttention": _rule(
+            keras_attention.multi_head_attention,
+            "num_heads key_dim value_dim dropout use_bias output_shape attention_axes query_shape key_shape "
+            "value_shape softmax_robust_masking use_gate sliding_window flash_attention",
+            inputs=(1, None),
+            arguments=" ".join((*keras_attention.HEADS, "return_attention_scores", "use_causal_mask")),
+        ),
+        "Multiply": _merging(keras_merge.multiply),
+        "Normalization": _rule(keras_images.normalization, "axis invert mean variance", masking=True),
+        "PReLU": _rule(keras_activations.prelu, "shared_axes", masking=True),
+        "Permute": _rule(keras_shapes.permute, "dims"),
+        "RMSNormalization": _rule(keras_normalization.rms_normalization, "axis epsilon"),
+        "RNN": Rule(
+            keras_recurrent.wrapped_cell,
+            keras_recurrent.OPTIONS | {"cell"},
+            (1, None),
+            arguments=frozenset({"initial_state"}),
+        ),
+        **dict.fromkeys(
+            [f"Random{what}" for what in _RANDOM_CHANGES],
+            Rule(identity, None, arguments=frozenset({"training"})),
+        ),
+        "ReLU": _rule(keras_activations.relu, "max_value negative_slope threshold", masking=True),
+        "RepeatVector": _rule(keras_shapes.repeat_vector, "n"),
+        "Rescaling": _rule(keras_images.rescaling, "scale offset", masking=True),
+        "Reshape": _rule(keras_shapes.reshape, "target_shape"),
+        "Resizing": _rule(
+            keras_images.resizing,
+            "height width interpolation crop_to_aspect_ratio pad_to_aspect_ratio fill_mode fill_value antialias "
+            "data_format",
+            arguments="training",
+        ),
+        "SeparableConv1D": _rule(keras_convolutions.separable_conv1d, f"{_CONV} groups filters depth_multiplier"),
+        "SeparableConv2D": _rule(keras_convolutions.separable_conv2d, f"{_CONV} groups filters depth_multiplier"),
+        "SimpleRNN": _RECURRENT,
+        "Softmax": _rule(keras_activations.softmax, "axis robust_masking", masking=True),
+        "SpatialDropout1D": _quiet("rate noise_shape"),
+        "SpatialDropout2D": _quiet("rate noise_shape data_format"),
+        "StochasticDepth": _quiet("drop_path_rate survival_probability"),
+        "Subtract": _merging(keras_merge.subtract),
+        "ThresholdedReLU": _rule(keras_activations.thresholded_relu, "theta", masking=True),
+        "TimeDistributed": _rule(keras_wrappers.time_distributed, "layer"),
+        "UnitNormalization": _rule(keras_normalization.unit_normalization, "axis", masking=True),
+        "UpSampling1D": _rule(keras_shapes.up_sampling1d, "size"),
+        "UpSampling2D": _rule(keras_shapes.up_sampling2d, "size data_format interpolation"),
+        "ZeroPadding1D": _rule(keras_shapes.zero_padding1d, "padding data_format"),
+        "ZeroPadding2D": _rule(keras_shapes.zero_padding2d, "padding data_format"),
     }
 )
 
 
-def build(call: Call) -> str:
-    """Add the nodes of one call of a layer and return the activation they make.
+def build(call: Call) -> Made:
+    """Add the nodes of one call of a layer and return the activation they make, or a tuple of several.
 
     Raises
     ------
@@ -176,15 +244,52 @@ def build(call: Call) -> str:
 
     """
     layer = call.layer
+    custom = registry.registered(layer.class_name, layer.name, layer.origin[1])
+    if custom is not None:
+        return _check_made(layer, custom(call), call)
+    if keras_functions.is_function(layer, known_layer=layer.class_name in LAYERS):
+        return keras_functions.build(call)
+    check_policy(layer)
     rule = LAYERS[layer.class_name]
-    float32_only(layer)
-    check_options(layer, rule.options)
-    if (len(call.inputs) < 2) if rule.merges else (len(call.inputs) != 1):
-        allowed = "two or more" if rule.merges else "one"
+    if rule.options is not None:
+        check_options(layer, rule.options)
+    check_arguments(call, rule.arguments)
+    least, most = rule.inputs
+    if len(call.inputs) < least or (most is not None and len(call.inputs) > most):
+        allowed = {(1, 1): "one", (2, None): "two or more", (2, 3): "two or three"}.get(rule.inputs, "one or more")
         raise ModelError(
             f"{layer}: it is called on {len(call.inputs)} inputs; it takes {allowed}; save the model again"
         )
-    return rule.build(call)
+    made = rule.build(call)
+    own = call.builder.masks.get(call.inputs[0])
+    if rule.masking and own is not None and isinstance(made, str):
+        call.builder.masks.setdefault(made, own)
+    return made
+
+
+def check_arguments(call: Call, known: frozenset[str] = frozenset()) -> None:
+    """Refuse what a layer is called with that is not known here, unless it says nothing.
+
+    Raises
+    ------
+    ModelError
+        With the first such argument.
+
+    """
+    for name, value in call.kwargs.items():
+        # "not given" is null, and training=False is what inference is
+        if value is None or value is False or name in known or name == "mask":
+            continue
+        text = shown(value.name if isinstance(value, Tensor) else value)
+        raise ModelError(
+            f"{call.layer}: it is called with {name}={text}, which cannot be represented; rebuild the model "
+            "without this argument, set its weights from this one and save it"
+        )
+    if not known and any(value is not None for value in call.args[1:]):
+        raise ModelError(
+            f"{call.layer}: it is called with {len(call.args)} arguments and takes one; rebuild the model, set its "
+            "weights from this one and save it"
+        )
 
 
 def check_class(layer: Layer) -> None:
@@ -196,8 +301,22 @@ def check_class(layer: Layer) -> None:
         With what to do.
 
     """
+    if registry.registered(layer.class_name, layer.name, layer.origin[1]) is not None:
+        return
+    if keras_functions.is_function(layer, known_layer=layer.class_name in LAYERS):
+        return
     if layer.class_name not in (*LAYERS, *NETWORKS, "InputLayer") or _is_foreign(layer):
         raise ModelError(_unsupported(layer))
+
+
+def _check_made(layer: Layer, made: Made, call: Call) -> Made:
+    names = (made,) if isinstance(made, str) else made
+    if not isinstance(names, tuple) or not names or not all(name in call.builder.shapes for name in names):
+        raise ModelError(
+            f"{layer}: what was registered for it returned {shown(made)}; it must return the name of an activation, "
+            "as call.emit does, or a tuple of them"
+        )
+    return made
 
 
 def _is_foreign(layer: Layer) -> bool:
@@ -208,16 +327,12 @@ def _is_foreign(layer: Layer) -> bool:
 
 
 def _unsupported(layer: Layer) -> str:
+    supply = "or say what it computes with refcompress.formats.register_layer"
     if layer.class_name == "Lambda":
         return (
             f"{layer}: Lambda layers hold Python bytecode, which is never executed here; replace it by the "
             "layers that do the same (Activation, ReLU, Reshape, Concatenate, ...), set the weights from this "
-            "model and save it"
-        )
-    if layer.class_name in {"TFOpLambda", "TensorFlowOpLayer", "SlicingOpLambda"}:
-        return (
-            f"{layer}: TensorFlow operators called directly cannot be represented; replace the call by the layer that "
-            "does the same (Add, Activation, Reshape, ...), set the weights from this model and save it"
+            f"model and save it, {supply}"
         )
     supported = ", ".join(("InputLayer", *NETWORKS, *LAYERS))
-    return f"{layer}: this class cannot be represented; rebuild it from those that can: {supported}"
+    return f"{layer}: this class cannot be represented; rebuild it from those that can, {supply}: {supported}"

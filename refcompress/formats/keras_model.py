@@ -1,18 +1,28 @@
-"""Importing whole Keras models from legacy HDF5: Sequential and functional ones, nested in any way."""
+"""Importing Keras models: Sequential and functional ones, nested in any way."""
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from typing import Any
 
-from refcompress.errors import ModelError
-from refcompress.formats import keras_hdf5, keras_layers, keras_weights
-from refcompress.formats.keras_call import Builder, Call
-from refcompress.formats.keras_config import Layer, Shape, flag, float32_only, refuse, shown, static_shape
-from refcompress.formats.keras_hdf5 import SAVE_AGAIN, Checkpoint
-from refcompress.formats.keras_layers import NETWORKS
+from refcompress.errors import ModelError, OptionError
+from refcompress.formats import keras_layers, keras_weights
+from refcompress.formats.keras_call import Builder, Call, Tensor
+from refcompress.formats.keras_checkpoint import Architecture, Checkpoint, open_checkpoint
+from refcompress.formats.keras_config import (
+    NETWORKS,
+    Layer,
+    Shape,
+    read_layer,
+    refuse,
+    shown,
+)
+from refcompress.formats.keras_hdf5 import SAVE_AGAIN
+from refcompress.formats.keras_inputs import check_input, static_shape
 from refcompress.formats.keras_refs import (
+    Inbound,
     Key,
     Ref,
     count_from_zero,
@@ -28,8 +38,13 @@ MAX_NESTING = 16
 Tensors = tuple[str, ...]  # activations, by name
 
 
-def load(path: str | os.PathLike[str]) -> Graph:
-    """Import a Keras model saved whole as HDF5 (Keras 2, tf.keras, and Keras 3's ``model.save("x.h5")``).
+def load(
+    path: str | os.PathLike[str],
+    *,
+    architecture: Architecture | None = None,
+    input_shapes: Mapping[str, Shape] | None = None,
+) -> Graph:
+    """Import a Keras model, from a file of any layout that :mod:`refcompress.formats.keras_checkpoint` opens.
 
     Nodes are named after the layers, those of nested models ``outer/inner``; a fused activation is a node
     ``layer/relu``; the second call of a layer is ``layer:2``. Parameters are ``layer/kernel``, ``layer/bias`` and so
@@ -39,6 +54,10 @@ def load(path: str | os.PathLike[str]) -> Graph:
     ----------
     path
         The file.
+    architecture
+        For files of weights only; see :func:`refcompress.formats.load`.
+    input_shapes
+        Name of an input to its shape without the batch axis, where the file leaves sizes open.
 
     Returns
     -------
@@ -53,26 +72,27 @@ def load(path: str | os.PathLike[str]) -> Graph:
         The bytes are not what Keras writes.
 
     """
-    with keras_hdf5.open_checkpoint(path) as checkpoint:
+    with open_checkpoint(path, architecture) as checkpoint:
         _check_origin(checkpoint)
-        model = _layer(checkpoint.model, ())
-        builder = Builder(keras_weights.open_weights(checkpoint))
+        model = _root(checkpoint.model)
+        builder = Builder(
+            keras_weights.open_weights(checkpoint),
+            _call_inner,
+            keras_version=checkpoint.keras_version,
+            input_shapes=dict(input_shapes or {}),
+        )
         if model.class_name not in NETWORKS:
             raise ModelError(
                 f"the model is of the class {shown(model.class_name)}; allowed are Sequential and functional models; "
                 "rebuild it with keras.Sequential or keras.Model(inputs, outputs), set its weights and save it"
             )
         outputs = _call_model(builder, model, "", None)
+        _check_shapes_used(builder)
         keras_weights.check_all_read(builder.weights)
         return builder.graph(outputs)
 
 
 def _check_origin(checkpoint: Checkpoint) -> None:
-    if checkpoint.keras_version.startswith("1."):
-        raise ModelError(
-            f"the file was written by Keras {checkpoint.keras_version}; Keras 2 and later are supported; "
-            "load it in Keras 2 and save it again: model.save('model.h5')"
-        )
     if checkpoint.backend == "theano":
         raise ModelError(
             "the file was written with the Theano backend, which flips its kernels; load it in Keras 2 with the "
@@ -80,26 +100,12 @@ def _check_origin(checkpoint: Checkpoint) -> None:
         )
 
 
-def _layer(value: Any, parents: tuple[str, ...], *, root: bool = True) -> Layer:
-    """Read one entry of the architecture; the outermost model has an empty path."""
-    entry = value if isinstance(value, dict) else {}
-    class_name, config = entry.get("class_name"), entry.get("config")
-    if isinstance(config, list):  # a Sequential of early Keras 2
-        config = {"layers": config, "name": entry.get("name")}
-    if not isinstance(class_name, str) or not isinstance(config, dict):
-        where = "/".join(parents) or "the model"
-        raise ModelError(f"{where}: a layer is described by {shown(value)}, without class and options; {SAVE_AGAIN}")
-    name = entry.get("name") or config.get("name")  # what other layers refer to, where the two differ
-    if root:
-        return Layer((), class_name, config)
-    if not isinstance(name, str) or not name or not name.isprintable():
-        raise ModelError(
-            f"a layer of class {class_name!r} is named {shown(name)}; it needs a printable name; {SAVE_AGAIN}"
-        )
-    module, registered = (
-        text if isinstance(text, str) else "" for text in map(entry.get, ("module", "registered_name"))
-    )
-    return Layer((*parents, name), class_name, config, entry.get("inbound_nodes", []), (module, registered))
+def _root(value: Mapping[str, Any]) -> Layer:
+    """Read the outermost model, which has an empty path and may have no name."""
+    config = value.get("config")
+    named = {"class_name": value.get("class_name"), "config": config, "name": "model"}
+    layer = read_layer(named, ())
+    return Layer((), layer.class_name, layer.config)
 
 
 def _layers(model: Layer) -> dict[str, Layer]:
@@ -108,7 +114,7 @@ def _layers(model: Layer) -> dict[str, Layer]:
         raise refuse(model, "layers", "a list of layers", SAVE_AGAIN)
     layers: dict[str, Layer] = {}
     for entry in entries:
-        layer = _layer(entry, model.path, root=False)
+        layer = read_layer(entry, model.path)
         if layer.name in layers:
             raise ModelError(f"{layer}: two layers have this name; rename one and save the model again")
         keras_layers.check_class(layer)
@@ -125,13 +131,42 @@ def _call_model(builder: Builder, model: Layer, name: str, inputs: Tensors | Non
     return _call_functional(builder, model, name, inputs)
 
 
-def _call_layer(builder: Builder, layer: Layer, name: str, inputs: Tensors) -> Tensors:
+def _check_shapes_used(builder: Builder) -> None:
+    inputs = [spec.name for spec in builder.inputs]
+    for name in builder.input_shapes:
+        if name not in inputs:
+            raise OptionError(f"input_shapes has the name {name!r:.60}; the inputs are {', '.join(map(repr, inputs))}")
+
+
+def _call_layer(builder: Builder, layer: Layer, name: str, given: Inbound) -> Tensors:
+    """Call a layer on arguments in which :class:`Tensor` stands for an activation."""
     builder.count_call(layer)
+    inputs = tuple(_flat(given.args[0])) if given.args else ()
+    call = Call(layer, name, inputs, builder, args=given.args, kwargs=given.kwargs)
     if layer.class_name in NETWORKS:
+        keras_layers.check_arguments(call)
         return _call_model(builder, layer, name, inputs)
     if layer.class_name == "InputLayer":
         raise ModelError(f"{layer}: an input stands where a layer is called; {SAVE_AGAIN}")
-    return (keras_layers.build(Call(layer, name, inputs, builder)),)
+    made = keras_layers.build(call)
+    return made if isinstance(made, tuple) else (made,)
+
+
+def _call_inner(builder: Builder, layer: Layer, name: str, inputs: Tensors) -> Tensors:
+    """Call a layer on activations: one in a row, or one inside another."""
+    keras_layers.check_class(layer)
+    tensors = [Tensor(source) for source in inputs]
+    return _call_layer(builder, layer, name, Inbound((tensors[0] if len(tensors) == 1 else tensors,), {}))
+
+
+def _flat(value: Any) -> list[str]:
+    """Return the activations in an argument, those of a dictionary in order of its keys."""
+    if isinstance(value, Tensor):
+        return [value.name]
+    items = (
+        value if isinstance(value, list) else [value[key] for key in sorted(value)] if isinstance(value, dict) else []
+    )
+    return [name for item in items for name in _flat(item)]
 
 
 def _node_name(model_name: str, layer: Layer, call: int = 0) -> str:
@@ -146,46 +181,47 @@ def _call_sequential(builder: Builder, model: Layer, name: str, inputs: Tensors 
     for layer in layers:
         if layer.class_name == "InputLayer" and layer is layers[0]:
             continue
-        inputs = _call_layer(builder, layer, _node_name(name, layer), inputs)
+        inputs = _call_inner(builder, layer, _node_name(name, layer), inputs)
     return inputs
 
 
 def _sequential_input(builder: Builder, model: Layer, first: Layer) -> str:
     if first.class_name == "InputLayer":
-        return builder.add_input(first.name, _input_shape(first))
+        return builder.add_input(first.name, _input_shape(builder, first))
     name = f"{first.name}_input"  # as Keras calls it
+    given = builder.input_shapes.get(name)
     while first.class_name in NETWORKS:
         first = next(iter(_layers(first).values()))
     for layer, option in ((first, "batch_shape"), (first, "batch_input_shape"), (model, "build_input_shape")):
         if layer.config.get(option) is not None:
-            return builder.add_input(name, static_shape(layer, option))
+            return builder.add_input(name, static_shape(layer, option, given))
+    if given is not None:
+        return builder.add_input(name, tuple(given))
     raise ModelError(
-        f"{first}: the model does not say what shape its input has; build it and save it again: "
-        "model.build((None, height, width, channels)); model.save('model.h5')"
+        f"{first}: the model does not say what shape its input has; say it, without the batch axis: "
+        f"load(path, input_shapes={{{name!r}: (height, width, channels)}})"
     )
 
 
-def _input_shape(layer: Layer) -> Shape:
-    float32_only(layer)
-    for option in ("sparse", "ragged"):
-        if flag(layer, option, default=False):
-            raise refuse(layer, option, "false", "rebuild the model on a plain input and save it again")
-    return static_shape(layer, "batch_shape" if "batch_shape" in layer.config else "batch_input_shape")
+def _input_shape(builder: Builder, layer: Layer) -> Shape:
+    check_input(layer)
+    option = "batch_shape" if "batch_shape" in layer.config else "batch_input_shape"
+    return static_shape(layer, option, builder.input_shapes.get(layer.name))
 
 
 def _call_functional(builder: Builder, model: Layer, name: str, inputs: Tensors | None) -> Tensors:
     layers = _layers(model)
-    calls = [(layer, call, refs) for layer in layers.values() for call, refs in enumerate(inbound_calls(layer))]
+    calls = [(layer, call, given) for layer in layers.values() for call, given in enumerate(inbound_calls(layer))]
     keys = [(layer.name, call) for layer, call, _ in calls]
     reads, outputs = count_from_zero(
-        layers, [refs for _, _, refs in calls], model_refs(model, "output_layers"), keras3=_is_keras3(layers)
+        layers, [given for _, _, given in calls], model_refs(model, "output_layers"), keras3=_is_keras3(layers)
     )
     made = _model_inputs(builder, model, layers, inputs)
-    for index in in_order(keys, reads, made):
+    for index in in_order(keys, [given.refs() for given in reads], made):
         layer, call, _ = calls[index]
-        read = tuple(_tensor(made, ref, str(layer)) for ref in reads[index])
-        made[keys[index]] = _call_layer(builder, layer, _node_name(name, layer, call), read)
-    return tuple(_tensor(made, ref, f"the output of {model}") for ref in outputs)
+        given = reads[index].replaced(functools.partial(_tensor, made, str(layer)))
+        made[keys[index]] = _call_layer(builder, layer, _node_name(name, layer, call), given)
+    return tuple(_tensor(made, f"the output of {model}", ref).name for ref in outputs)
 
 
 def _is_keras3(layers: Mapping[str, Layer]) -> bool:
@@ -203,13 +239,13 @@ def _model_inputs(
         layer = layers.get(ref.layer)
         if layer is None or layer.class_name != "InputLayer" or layer.inbound:
             raise ModelError(f"{model}: its input {ref.layer!r} is no InputLayer; {SAVE_AGAIN}")
-        tensor = inputs[index] if inputs is not None else builder.add_input(layer.name, _input_shape(layer))
+        tensor = inputs[index] if inputs is not None else builder.add_input(layer.name, _input_shape(builder, layer))
         made[layer.name, 0] = (tensor,)
     return made
 
 
-def _tensor(made: Mapping[Key, Tensors], ref: Ref, reader: str) -> str:
+def _tensor(made: Mapping[Key, Tensors], reader: str, ref: Ref) -> Tensor:
     tensors = find(made, ref, reader)
     if ref.output >= len(tensors):
         raise ModelError(f"{reader} reads output {ref.output} of {ref.layer!r}, which has {len(tensors)}; {SAVE_AGAIN}")
-    return tensors[ref.output]
+    return Tensor(tensors[ref.output])

@@ -1,9 +1,8 @@
-"""Which dataset of a Keras checkpoint belongs to which weight of which layer: by name, never by position alone."""
+"""Reading the weights of the layers of a Keras checkpoint, whatever its layout, each of them once."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,53 +10,108 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refcompress.errors import FormatError, ModelError
-from refcompress.formats import keras_hdf5
-from refcompress.formats.keras_hdf5 import SAVE_AGAIN, Checkpoint
+from refcompress.formats import hdf5_arrays, keras_hdf5, keras_names, keras_paths
+from refcompress.formats.hdf5_arrays import Stored
+from refcompress.formats.keras_checkpoint import Checkpoint
+from refcompress.formats.keras_hdf5 import SAVE_AGAIN
 
 Path = tuple[str, ...]
-Key = tuple[str, str]
-
-_NUMBER = re.compile(r"_[0-9]+$")
+Shape = tuple[int, ...]
 
 # state that inference does not read
-_TRAINING_ONLY = {"renorm_mean", "renorm_stddev", "renorm_stddev_weight", "StateVar", "seed_generator_state"}
+_TRAINING_ONLY = {
+    "count",
+    "renorm_mean",
+    "renorm_stddev",
+    "renorm_stddev_weight",
+    "seed",
+    "seed_generator_state",
+    "StateVar",
+}
+_TRAINING_GROUPS = {"seed_generator", "random_generator", "_random_generator"}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Weights:
-    """The group ``model_weights``, and what has been read of it so far.
+    """The weights of an open checkpoint, and what has been read of them so far.
 
     Attributes
     ----------
     checkpoint
         The open file.
     layer_names
-        Groups that the file lists.
-    names
-        Group to the names in its attribute ``weight_names``, keyed by the ends of their layers' names and roles.
+        Groups that a legacy file lists; empty in others.
+    tree
+        Where the layers stand, if not under their names.
+    root
+        The name of the group with all weights, without a slash at its end.
+    named
+        Group to what the names in its attribute ``weight_names`` stand for.
     owners
-        (group, weight name) to the weight that was read from it.
-    addresses
-        Where the datasets stand that were read.
+        Address of a dataset to what was read from it.
+    done
+        Names of the datasets that were read, from the root of the file.
+    stored_bytes
+        What they take in the file.
+    groups
+        The HDF5 groups that were opened, by layer, and their names.
+    parents
+        In a legacy file, those that hold the datasets, by layer and name.
 
     """
 
     checkpoint: Checkpoint
     layer_names: frozenset[str]
-    names: dict[str, dict[Key, list[str]]] = field(default_factory=dict)
-    owners: dict[tuple[str, str], str] = field(default_factory=dict)
-    addresses: set[int] = field(default_factory=set)
+    tree: keras_paths.Tree | None
+    root: str = ""
+    named: dict[str, list[keras_names.Named]] = field(default_factory=dict)
+    owners: dict[int, str] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+    stored_bytes: int = 0
+    groups: dict[Path, tuple[Any, str]] = field(default_factory=dict)
+    parents: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """The datasets of one weight: one, or several to be put side by side along the last axis.
+
+    Attributes
+    ----------
+    what
+        For messages: whose weight it is.
+    names
+        Their names from the root of the file.
+    stored
+        The datasets.
+    first
+        Whether Keras 1 wrote them.
+
+    """
+
+    what: str
+    names: Sequence[str]
+    stored: Sequence[Stored]
+    first: bool = False
 
 
 def open_weights(checkpoint: Checkpoint) -> Weights:
-    """Read the list of groups."""
+    """Read which layers a checkpoint has weights for.
+
+    Raises
+    ------
+    FormatError
+        The file is malformed.
+
+    """
+    if not checkpoint.by_name:
+        tree = keras_paths.open_tree(checkpoint.model, checkpoint.weights, checkpoint.size_bytes)
+        return Weights(checkpoint, frozenset(), tree)
     names = keras_hdf5.read_names(checkpoint.weights, "layer_names", checkpoint.size_bytes)
-    return Weights(checkpoint, frozenset(names))
+    return Weights(checkpoint, frozenset(names), None, str(checkpoint.weights.name).rstrip("/"))
 
 
-def read(
-    weights: Weights, path: Path, roles: Sequence[str], shape: tuple[int, ...], *, index: int
-) -> NDArray[np.float32]:
+def read(weights: Weights, path: Path, roles: Sequence[str], shape: Shape, *, index: int) -> NDArray[np.float32]:
     """Read one weight of one layer.
 
     Parameters
@@ -65,13 +119,20 @@ def read(
     weights
         Of the open file.
     path
-        Names from the outermost nested model down to the layer; the first one names the HDF5 group.
+        Names from the outermost nested model down to what owns the weight. Wrappers count: the layer inside
+        TimeDistributed, ``forward_lstm`` and ``backward_lstm`` inside Bidirectional, ``query``, ``key``, ``value``
+        and ``attention_output`` inside MultiHeadAttention. A recurrent layer owns the weights of its cell.
     roles
-        Keras's names of the weight: ``"kernel"``; several where versions differ.
+        Keras's names of the weight: ``"kernel"``; several where versions differ. Those of Keras 1 need not be given.
     shape
         The shape that the layer's configuration implies.
     index
-        Which of the layer's weights it is, in the order in which Keras creates them.
+        Which of its owner's weights it is, in the order in which Keras creates them.
+
+    Returns
+    -------
+    ndarray of float32
+        Read-only.
 
     Raises
     ------
@@ -81,20 +142,26 @@ def read(
         The file is malformed.
 
     """
-    what = f"layer {'/'.join(path)!r}: the weight {roles[0]!r}"
-    group = _group(weights, path[0])
-    name = _find(weights.names[path[0]], path, roles, what)
-    owner = weights.owners.setdefault((path[0], name), what)
-    dataset = keras_hdf5.member(group, name)
-    where = keras_hdf5.address(dataset)
-    if owner != what or where in weights.addresses:
-        raise ModelError(f"{what} would be read from {name!r}, which another weight has been read from; {SAVE_AGAIN}")
-    weights.addresses.add(where)
-    return keras_hdf5.read_array(dataset, shape, weights.checkpoint.size_bytes, what)
+    found = _find(weights, path, roles, index)
+    source = weights.checkpoint.source
+    for name, stored in zip(found.names, found.stored, strict=True):
+        _claim(weights, name, stored, found.what)
+    if len(found.stored) == 1:
+        return _in_shape(hdf5_arrays.read(found.stored[0], _file_shape(found, shape), source, found.what), shape)
+    part = (*shape[:-1], shape[-1] // len(found.stored)) if shape else shape
+    pieces = [hdf5_arrays.read(stored, part, source, found.what) for stored in found.stored]
+    return _in_shape(np.concatenate(pieces, axis=-1), shape)
+
+
+def shape_of(weights: Weights, path: Path, roles: Sequence[str], *, index: int) -> Shape:
+    """Return the shape in which a weight is stored; arguments and errors are those of :func:`read`."""
+    found = _find(weights, path, roles, index)
+    shapes = [hdf5_arrays.shape_of(stored, found.what) for stored in found.stored]
+    return (*shapes[0][:-1], sum(shape[-1] for shape in shapes)) if len(shapes) > 1 and shapes[0] else shapes[0]
 
 
 def check_all_read(weights: Weights) -> None:
-    """Refuse a file with weights that no layer asked for, in a group of which others were read.
+    """Refuse a file with weights that no layer asked for: in a legacy one, in a group of which others were read.
 
     Raises
     ------
@@ -102,81 +169,105 @@ def check_all_read(weights: Weights) -> None:
         With the first of them.
 
     """
-    for group, index in weights.names.items():
-        for name in (name for names in index.values() for name in names):
-            if (group, name) not in weights.owners and _split(name)[1] not in _TRAINING_ONLY:
-                raise ModelError(
-                    f"layer {group!r}: the file holds a weight {name!r} that its configuration does not explain; "
-                    f"{SAVE_AGAIN}"
-                )
-
-
-def _group(weights: Weights, layer: str) -> Any:
-    if layer not in weights.layer_names:
-        raise ModelError(f"layer {layer!r} has weights, and the file holds none for it (layer_names); {SAVE_AGAIN}")
-    group = keras_hdf5.member(weights.checkpoint.weights, layer, group=True)
-    if layer not in weights.names:
-        weights.names[layer] = _index(
-            keras_hdf5.read_names(group, "weight_names", weights.checkpoint.size_bytes), layer
+    for owner, name in _unread_by_path(weights) if weights.tree is not None else _unread_by_name(weights):
+        raise ModelError(
+            f"{owner}: the file holds a weight {name!r} that its configuration does not explain; {SAVE_AGAIN}"
         )
-    return group
 
 
-def _index(names: Sequence[str], group: str) -> dict[Key, list[str]]:
-    """Key each name, from which ``:0`` is cut, by the last part of its layer's name and by its role."""
-    if len(set(names)) != len(names):
-        raise FormatError(f"the group {group!r} lists a weight twice; {SAVE_AGAIN}", 0)
-    index: dict[Key, list[str]] = {}
-    for name in names:
-        layer, role = _split(name)
-        index.setdefault((layer.rpartition("/")[2], role), []).append(name)
-    return index
+def _unread_by_name(weights: Weights) -> Iterator[tuple[str, str]]:
+    for group, named in weights.named.items():
+        for name in (name for one in named for name in one.names):
+            if (
+                f"{weights.root}/{group}/{name}" not in weights.done
+                and keras_names.split(name)[1] not in _TRAINING_ONLY
+            ):
+                yield f"layer {group!r}", name
 
 
-def _split(name: str) -> tuple[str, str]:
-    """Layer and role of a weight's name.
-
-    >>> _split("encoder/c1/kernel:0")
-    ('encoder/c1', 'kernel')
-    """
-    layer, _, role = re.sub(r":[0-9]+$", "", name).rpartition("/")
-    return layer, role
-
-
-def _find(index: Mapping[Key, list[str]], path: Path, roles: Sequence[str], what: str) -> str:
-    for found in _candidates(index, path, roles):
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise ModelError(
-                f"{what} may be any of {', '.join(map(repr, found[:4]))}; give the layers of nested models names "
-                "of their own, and save again"
-            )
-    names = [name for names in index.values() for name in names]
-    shown = ", ".join(map(repr, names[:8])) or "none"
-    raise ModelError(f"{what} is missing; the group {path[0]!r} holds {shown}; {SAVE_AGAIN}")
+def _unread_by_path(weights: Weights) -> Iterator[tuple[str, str]]:
+    for container in keras_paths.CONTAINERS:
+        group = keras_hdf5.child(weights.checkpoint.weights, container)
+        for name in [] if group is None else keras_hdf5.names_below(group):
+            parts = name.split("/")
+            if (
+                f"/{container}/{name}" in weights.done
+                or not _TRAINING_GROUPS.isdisjoint(parts)
+                or parts[-2:-1] != ["vars"]
+            ):
+                continue
+            stored = hdf5_arrays.find(group, name)
+            # counters are integers; no array that a layer computes with is of so few
+            if stored.address not in weights.owners and not hdf5_arrays.is_counter(stored):
+                yield f"the group {'/'.join([container, *parts[:-2]])!r}", "/".join(parts[-2:])
 
 
-def _candidates(index: Mapping[Key, list[str]], path: Path, roles: Sequence[str]) -> Iterator[list[str]]:
-    """Yield names that may be meant, the most telling first.
+def _find(weights: Weights, path: Path, roles: Sequence[str], index: int) -> _Found:
+    what = f"layer {'/'.join(path)!r}: the weight {roles[0]!r}"
+    if weights.tree is not None:
+        group, root = _variables(weights, weights.tree, path, what)
+        return _Found(what, [f"{root}/{index}"], [hdf5_arrays.find(group, str(index))])
+    group, root = _group(weights, path[0])
+    named = keras_names.find(weights.named[path[0]], path, roles, what)
+    stored = [hdf5_arrays.find(*_parent(weights, path[0], group, name)) for name in named.names]
+    return _Found(what, [f"{root}/{name}" for name in named.names], stored, named.first)
 
-    A layer outside nested models has a group of its own, in which the role tells. The group of a nested model
-    holds the weights of all its layers, under names that may begin with those of the models around, and that
-    early versions made unique by a number after the layer's name.
-    """
-    if len(path) == 1:
-        yield [name for (_, role), names in index.items() if role in roles for name in names]
-        yield [name for (_, role), names in index.items() if _NUMBER.sub("", role) in roles for name in names]
-        return
-    last = path[-1].rpartition("/")[2]
-    tails = ["/".join(path[start:]) for start in range(len(path))]
-    same = [(name, _split(name)[0]) for role in roles for name in index.get((last, role), [])]
-    numbered = [
-        (name, _NUMBER.sub("", _split(name)[0]))
-        for (layer, role), names in index.items()
-        if not same and role in roles and layer != last and _NUMBER.sub("", layer) == last
-        for name in names
-    ]
-    for named in (same, numbered):
-        yield from ([name for name, layer in named if layer == tail] for tail in tails)
-        yield from ([name for name, layer in named if layer.endswith("/" + tail)] for tail in tails)
+
+def _variables(weights: Weights, tree: keras_paths.Tree, path: Path, what: str) -> tuple[Any, str]:
+    """Return the group of a layer's variables, and its name."""
+    if path not in weights.groups:
+        group = keras_paths.find(tree, path)
+        with keras_hdf5.reading("a group has no name"):
+            weights.groups[path] = (group, "" if group is None else str(group.name))
+    if weights.groups[path][0] is None:
+        raise ModelError(f"{what} is missing; the file holds no weights for this layer; {SAVE_AGAIN}")
+    return weights.groups[path]
+
+
+def _group(weights: Weights, layer: str) -> tuple[Any, str]:
+    """Return the group of a layer outside nested models in a legacy file, and its name."""
+    if layer not in weights.layer_names:
+        held = ", ".join(map(repr, sorted(weights.layer_names)[:8])) or "no layers"
+        raise ModelError(
+            f"layer {layer!r} has weights, and the file holds none for it (layer_names: {held}); {SAVE_AGAIN}"
+        )
+    if (layer,) not in weights.groups:
+        group = keras_hdf5.member(weights.checkpoint.weights, layer, group=True)
+        names = keras_hdf5.read_names(group, "weight_names", weights.checkpoint.size_bytes)
+        weights.named[layer] = keras_names.index(names, layer)
+        weights.groups[layer,] = (group, f"{weights.root}/{layer}")
+    return weights.groups[layer,]
+
+
+def _parent(weights: Weights, layer: str, group: Any, name: str) -> tuple[Any, str]:
+    """Return the group that holds a dataset, opened once for all of them, and what is left of its name."""
+    above, _, last = name.rpartition("/")
+    if not above:
+        return group, name
+    if (layer, above) not in weights.parents:
+        weights.parents[layer, above] = keras_hdf5.member(group, above, group=True)
+    return weights.parents[layer, above], last
+
+
+def _claim(weights: Weights, name: str, stored: Stored, what: str) -> None:
+    """Note who reads a dataset; another layer may not, and what is read may not take more than the file has."""
+    # an object that several models hold is saved once, and found in one place
+    claim = what if weights.tree is None else name
+    if weights.owners.setdefault(stored.address, claim) != claim:
+        raise ModelError(f"{what} would be read from {name!r}, which another weight has been read from; {SAVE_AGAIN}")
+    if name not in weights.done:
+        weights.done.add(name)
+        weights.stored_bytes += stored.stored_bytes
+        if weights.stored_bytes > weights.checkpoint.size_bytes:
+            raise FormatError(f"{what}: the weights take more bytes than the file has; {SAVE_AGAIN}", 0)
+
+
+def _file_shape(found: _Found, shape: Shape) -> Shape:
+    """Return the shape to read: Keras 1 keeps the kernels of one axis as images one pixel wide."""
+    if found.first and found.stored[0].shape == (*shape[:1], 1, *shape[1:]):
+        return (*shape[:1], 1, *shape[1:])
+    return shape
+
+
+def _in_shape(array: NDArray[np.float32], shape: Shape) -> NDArray[np.float32]:
+    return array if array.shape == shape else array.reshape(shape)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from refcompress import encodings, ops
-from refcompress.encodings import Encoding
 from refcompress.errors import FormatError, ModelError
 from refcompress.files import write_file
 from refcompress.formats import rcz_header
-from refcompress.formats.rcz_layout import Header, HeaderError
+from refcompress.formats.rcz_layout import Entry, Header, HeaderError
 from refcompress.graph import Graph
 
 # a byte that is no text, the name, and line ends that a transfer as text would change (as in PNG)
 MAGIC = b"\x89RCZ\r\n\x1a\n"
 VERSION = 1
+INTEGER_VERSION = 2  # of containers of integer networks, see rcz_integer
 PREFIX_BYTES = 12  # magic, version, length of the header
 CHECKSUM_BYTES = 4
 
@@ -81,8 +82,13 @@ def to_bytes(graph: Graph) -> bytes:
     ops.infer_shapes(graph)  # what is written can be run when it is read
     packed = {name: encodings.pack(graph.params[name]) for name in rcz_header.parameter_order(graph)}
     header = rcz_header.pack_header(graph, {name: len(data) for name, data in packed.items()})
-    prefix = MAGIC + bytes([VERSION]) + len(header).to_bytes(3, "little")
-    body = b"".join((prefix, header, *packed.values()))
+    return frame(VERSION, header, list(packed.values()))
+
+
+def frame(version: int, header: bytes, tensors: Sequence[bytes]) -> bytes:
+    """Put a container around a header and the packed tensors."""
+    prefix = MAGIC + bytes([version]) + len(header).to_bytes(3, "little")
+    body = b"".join((prefix, header, *tensors))
     return body + zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "little")
 
 
@@ -112,10 +118,13 @@ def from_bytes(data: bytes) -> Graph:
 
     """
     view = memoryview(data)
-    header_end = _check_frame(view)
+    header_end = check_frame(view, VERSION)
     try:
         header = rcz_header.unpack_header(view[PREFIX_BYTES:header_end])
-        params = _read_params(view, header, header_end)
+        params = {
+            entry.name: encodings.unpack(section, entry.shape, start)  # C14
+            for entry, section, start in sections(view, header, header_end)
+        }
         graph = Graph(header.inputs, header.outputs, header.nodes, params)  # C15
         ops.infer_shapes(graph)  # C16
     except (HeaderError, ModelError) as error:
@@ -123,8 +132,15 @@ def from_bytes(data: bytes) -> Graph:
     return graph
 
 
-def _check_frame(data: memoryview) -> int:
-    """Check all around the header and the tensors; return where the header ends."""
+def check_frame(data: memoryview, version: int) -> int:
+    """Check all around the header and the tensors; return where the header ends.
+
+    Raises
+    ------
+    FormatError
+        A constraint of SPEC.md is broken, or the container is of another version than this one.
+
+    """
     start = bytes(data[: len(MAGIC)])
     if start != MAGIC:  # C1
         as_text = start[:4] == MAGIC[:4]
@@ -136,14 +152,7 @@ def _check_frame(data: memoryview) -> int:
         )
     if len(data) < PREFIX_BYTES + CHECKSUM_BYTES:  # C3
         raise FormatError(f"a container of {len(data)} bytes is cut off", len(data))
-    if data[8] > VERSION:  # C2
-        raise FormatError(
-            f"version {data[8]} of the format, of which this release reads {VERSION}; upgrade: pip install -U "
-            "refcompress",
-            8,
-        )
-    if data[8] != VERSION:  # C2
-        raise FormatError(f"version {data[8]} of the format, which never was", 8)
+    _check_version(data[8], version)
     end = len(data) - CHECKSUM_BYTES
     if zlib.crc32(data[:end]) != int.from_bytes(data[end:], "little"):  # C4
         raise FormatError("the checksum does not fit: the container is damaged or cut off; copy it again", end)
@@ -153,16 +162,34 @@ def _check_frame(data: memoryview) -> int:
     return header_end
 
 
-def _read_params(data: memoryview, header: Header, start: int) -> dict[str, Encoding]:
+def _check_version(found: int, version: int) -> None:
+    if found > INTEGER_VERSION:  # C2
+        raise FormatError(
+            f"version {found} of the format, of which this release reads {INTEGER_VERSION}; upgrade: pip install -U "
+            "refcompress",
+            8,
+        )
+    if found < VERSION:  # C2
+        raise FormatError(f"version {found} of the format, which never was", 8)
+    if found != version:  # C2
+        raise FormatError(
+            "the container holds an integer network; refcompress.formats.rcz_integer.load reads it"
+            if found == INTEGER_VERSION
+            else "the container holds a network of real numbers; refcompress.load reads it",
+            8,
+        )
+
+
+def sections(data: memoryview, header: Header, start: int) -> Iterator[tuple[Entry, memoryview, int]]:
+    """Yield each parameter with its bytes and the offset at which they stand."""
     end = len(data) - CHECKSUM_BYTES
     total = sum(entry.size_bytes for entry in header.entries)
     if total != end - start:  # C13
         raise FormatError(f"tensors of {total} bytes where {end - start} are", start)
-    params: dict[str, Encoding] = {}
+    seen: set[str] = set()
     for entry in header.entries:
-        if entry.name in params:  # C12
+        if entry.name in seen:  # C12
             raise HeaderError(f"two parameters are named {entry.name!r}")
-        section = data[start : start + entry.size_bytes]
-        params[entry.name] = encodings.unpack(section, entry.shape, start)  # C14
+        seen.add(entry.name)
+        yield entry, data[start : start + entry.size_bytes], start
         start += entry.size_bytes
-    return params

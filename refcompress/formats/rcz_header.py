@@ -41,8 +41,17 @@ def parameter_order(graph: Graph) -> list[str]:
     return [*used, *(name for name in graph.params if name not in used)]
 
 
-def pack_header(graph: Graph, sizes_bytes: Mapping[str, int]) -> bytes:
+def pack_header(graph: Graph, sizes_bytes: Mapping[str, int], quantizations: Sequence[Any] | None = None) -> bytes:
     """Write the header of a graph whose packed tensors have these sizes.
+
+    Parameters
+    ----------
+    graph
+        The network.
+    sizes_bytes
+        Name of a parameter to the bytes of its tensor.
+    quantizations
+        Of its activations, as an integer network has them.
 
     Raises
     ------
@@ -50,7 +59,7 @@ def pack_header(graph: Graph, sizes_bytes: Mapping[str, int]) -> bytes:
         A name or a shape cannot be written, or there is too much of everything.
 
     """
-    text = header_text(graph, sizes_bytes).encode()
+    text = header_text(graph, sizes_bytes, quantizations).encode()
     if len(text) > MAX_HEADER_BYTES:
         raise ModelError(
             f"a description of {len(text)} bytes; a container takes {MAX_HEADER_BYTES}: shorten the names of the nodes"
@@ -59,7 +68,7 @@ def pack_header(graph: Graph, sizes_bytes: Mapping[str, int]) -> bytes:
     return deflate.compress(text) + deflate.flush()
 
 
-def header_text(graph: Graph, sizes_bytes: Mapping[str, int]) -> str:
+def header_text(graph: Graph, sizes_bytes: Mapping[str, int], quantizations: Sequence[Any] | None = None) -> str:
     """Return the JSON of a header.
 
     Examples
@@ -84,8 +93,10 @@ def header_text(graph: Graph, sizes_bytes: Mapping[str, int]) -> str:
         nodes,
         [_entry_item(name, graph.params[name].shape, sizes_bytes[name], owners.get(name)) for name in order],
     ]
-    if list(graph.outputs) != ([before] if nodes else []):
+    if quantizations is not None or list(graph.outputs) != ([before] if nodes else []):
         document.append([_writable_name(name) for name in graph.outputs])
+    if quantizations is not None:
+        document.append(list(quantizations))
     return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -144,8 +155,15 @@ def _writable_shape(shape: Shape) -> Shape:
     return shape
 
 
-def unpack_header(data: bytes | memoryview) -> Header:
+def unpack_header(data: bytes | memoryview, *, integer: bool = False) -> Header:
     """Read a header from exactly its bytes.
+
+    Parameters
+    ----------
+    data
+        The bytes.
+    integer
+        Whether it is that of an integer network.
 
     Raises
     ------
@@ -164,7 +182,7 @@ def unpack_header(data: bytes | memoryview) -> Header:
         raise HeaderError(f"the header inflates to more than {MAX_HEADER_BYTES} bytes")
     if not inflate.eof or inflate.unused_data:  # C5
         raise HeaderError("the deflated header does not end where its section does")
-    return _read_document(_parse_json(text))
+    return _read_document(_parse_json(text), (5,) if integer else (3, 4))
 
 
 def _parse_json(text: bytes) -> Any:
@@ -204,10 +222,13 @@ def _refuse_constant(name: str) -> NoReturn:
     raise HeaderError(f"{name} is no number that JSON knows")  # C6
 
 
-def _read_document(document: Any) -> Header:
+def _read_document(document: Any, allowed: tuple[int, ...]) -> Header:
     parts = as_list(document, "the header")
-    if len(parts) not in {3, 4}:  # C7
-        raise HeaderError(f"a header of {len(parts)} items; allowed are inputs, nodes, parameters and outputs")
+    if len(parts) not in allowed:  # C7, I1
+        raise HeaderError(
+            f"a header of {len(parts)} items; allowed are inputs, nodes, parameters and outputs, and of an integer "
+            "network quantizations"
+        )
     inputs = tuple(_read_input(item) for item in as_list(parts[0], "the inputs"))
     items = as_list(parts[2], "the parameters")
     nodes: list[Node] = []
@@ -225,10 +246,11 @@ def _read_document(document: Any) -> Header:
         before = node.output
     entries = tuple(_read_entry(item, owners.get(i)) for i, item in enumerate(items))
     outputs: tuple[str, ...] = (before,) if nodes and before is not None else ()
-    if len(parts) == 4:
+    if len(parts) > 3:
         outputs = tuple(check_name(name) for name in as_list(parts[3], "the outputs"))
     named = tuple(_with_params(node, used, entries) for node, used in zip(nodes, uses, strict=True))
-    return Header(inputs, outputs, named, entries)
+    quantizations = tuple(as_list(parts[4], "the quantizations")) if len(parts) == 5 else ()
+    return Header(inputs, outputs, named, entries, quantizations)
 
 
 def _with_params(node: Node, used: Mapping[str, int], entries: Sequence[Entry]) -> Node:

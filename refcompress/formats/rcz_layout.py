@@ -82,12 +82,16 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A graph without its weights; the parameters stand in the order of their tensors."""
+    """A graph without its weights; the parameters stand in the order of their tensors.
+
+    Of an integer network, ``quantizations`` is what the header says of those, not looked at yet.
+    """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[str, ...]
     nodes: tuple[Node, ...]
     entries: tuple[Entry, ...]
+    quantizations: tuple[Any, ...] = ()
 
 
 class HeaderError(Exception):

@@ -92,7 +92,7 @@ def exp32(x: Float32) -> Float32:
     array([1.       , 2.7182817, 0.       ,       inf], dtype=float32)
 
     """
-    return _blockwise(_exp_block, x)
+    return blockwise(exp_block, x)
 
 
 def sigmoid32(x: Float32) -> Float32:
@@ -113,7 +113,7 @@ def sigmoid32(x: Float32) -> Float32:
     array([5.0e-01, 3.8e-44, 1.0e+00], dtype=float32)
 
     """
-    return _blockwise(_sigmoid_block, x)
+    return blockwise(_sigmoid_block, x)
 
 
 def tanh32(x: Float32) -> Float32:
@@ -144,7 +144,7 @@ def tanh32(x: Float32) -> Float32:
     array([ 0.        ,  0.46211717, -1.        ], dtype=float32)
 
     """
-    return _blockwise(_tanh_block, x)
+    return blockwise(_tanh_block, x)
 
 
 def softmax32(x: Float32) -> Float32:
@@ -201,7 +201,7 @@ def max_in_order(x: Float32) -> Float32:
     return most
 
 
-def _blockwise(function: Callable[[Float32], Float32], x: Float32) -> Float32:
+def blockwise(function: Callable[[Float32], Float32], x: Float32) -> Float32:
     """Apply an elementwise function block by block, to keep its temporaries in the cache."""
     flat = np.ascontiguousarray(x, np.float32).reshape(-1)
     out = np.empty_like(flat)
@@ -212,14 +212,15 @@ def _blockwise(function: Callable[[Float32], Float32], x: Float32) -> Float32:
     return out.reshape(x.shape)
 
 
-def _exp_block(x: Float32) -> Float32:
+def exp_block(x: Float32) -> Float32:
+    """Compute :func:`exp32` of one block, for functions that go on with it."""
     clamped = np.minimum(np.maximum(x, EXP_LEAST), EXP_MOST)
     shifted = clamped * LOG2_E + ROUNDER
     power = shifted.view(np.int32) - np.int32(ROUNDER_BITS)
     k = shifted - ROUNDER
     r = clamped - k * LN2_HI
     r -= k * LN2_LO
-    p = _horner(EXP_POLYNOMIAL, r)
+    p = horner(EXP_POLYNOMIAL, r)
     p *= r * r
     p += r
     p += ONE
@@ -232,7 +233,7 @@ def _exp_block(x: Float32) -> Float32:
 
 
 def _sigmoid_block(x: Float32) -> Float32:
-    power = _exp_block(-np.abs(x))
+    power = exp_block(-np.abs(x))
     numerator = np.where(x >= ZERO, ONE, power)
     numerator /= ONE + power
     return numerator
@@ -241,15 +242,23 @@ def _sigmoid_block(x: Float32) -> Float32:
 def _tanh_block(x: Float32) -> Float32:
     size = np.abs(x)
     z = x * x
-    small = _horner(TANH_POLYNOMIAL, z)
+    small = horner(TANH_POLYNOMIAL, z)
     small *= z
     small *= x
     small += x
-    large = ONE - TWO / (_exp_block(size + size) + ONE)
+    large = ONE - TWO / (exp_block(size + size) + ONE)
     return np.where(size < TANH_SPLIT, small, np.copysign(large, x))
 
 
-def _horner(coefficients: tuple[np.float32, ...], x: Float32) -> Float32:
+def horner(coefficients: tuple[np.float32, ...], x: Float32) -> Float32:
+    """Evaluate a polynomial, highest power first: ``p = P[0]; for (i = 1; i < n; i++) { p = p * x; p = p + P[i]; }``.
+
+    Examples
+    --------
+    >>> horner((np.float32(2.0), np.float32(1.0)), np.array([3.0], np.float32))
+    array([7.], dtype=float32)
+
+    """
     p: Float32 = np.full_like(x, coefficients[0])
     for coefficient in coefficients[1:]:
         p *= x

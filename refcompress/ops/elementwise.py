@@ -8,11 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refcompress.ops.base import FLOAT64_SLACK, UNIT_ROUNDOFF, Array, Cotangents, Params, Shape
+from refcompress.ops.base import FLOAT64_SLACK, Array, Cotangents, Params, Shape
 
-# What we grant to exp, tanh and the logistic function of any framework or C library: 8 ULP of the result, an
-# ULP being at most 2 * UNIT_ROUNDOFF of it. Libraries in use state 1 to 5 ULP for float32.
-LIBRARY_ERROR = 16 * UNIT_ROUNDOFF
+
+def library_error(gamma: Callable[[int], float]) -> float:
+    """Relative error granted to exp, tanh and the like in any framework or C library: 8 ULP of the result.
+
+    An ULP is at most two roundings of the result. Libraries in use state 1 to 5 ULP for float32.
+
+    Examples
+    --------
+    >>> library_error(lambda n: n * 2.0**-24) == 2.0**-20
+    True
+
+    """
+    return 16 * gamma(1)
 
 
 def same_shape(_attrs: Any, input_shapes: Sequence[Shape], _param_shapes: Mapping[str, Shape]) -> Shape:

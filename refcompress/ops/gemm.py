@@ -30,8 +30,15 @@ def _infer_shape(_attrs: NoAttrs, inputs: Sequence[Shape], params: Mapping[str, 
     return (*shape[:-1], weight[1])
 
 
-def _multiply(x: Array, rows: Weight) -> Array:
-    """Multiply the last axis of ``x`` with every row."""
+def multiply(x: Array, rows: Weight) -> Array:
+    """Multiply the last axis of ``x`` with every row.
+
+    Examples
+    --------
+    >>> multiply(np.array([[1.0, 10.0]]), np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([[21., 43.]])
+
+    """
     if not isinstance(rows, SparseRows):
         # one product: matmul would make one for each index of the leading axes
         vectors = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
@@ -62,7 +69,7 @@ def _multiply_sparse(vectors: Array, rows: SparseRows, units: int) -> Array:
 
 def _forward(_attrs: NoAttrs, inputs: Sequence[Array], params: Params) -> Array:
     x = inputs[0]
-    out = _multiply(x, weights.weight(params["weight"], x.dtype))
+    out = multiply(x, weights.weight(params["weight"], x.dtype))
     bias = weights.optional_array(params.get("bias"), x.dtype)
     if bias is not None:
         out += bias
@@ -116,7 +123,7 @@ def _error_bound(
     rows = weights.magnitude(weights.weight(params["weight"], np.float64))
     bias = weights.optional_array(params.get("bias"), np.float64)
     n = weights.longest_sum(rows)
-    return sum_error(lambda x: _multiply(x, rows), inputs[0], errors[0], bias, n, gamma)
+    return sum_error(lambda x: multiply(x, rows), inputs[0], errors[0], bias, n, gamma)
 
 
 def _macs(_attrs: NoAttrs, _inputs: Sequence[Shape], output: Shape, params: Params) -> int:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refcompress.kernels.exact_math import sigmoid32
-from refcompress.ops.base import UNIT_ROUNDOFF, Array, Cotangents, NoAttrs, Op, Params
-from refcompress.ops.elementwise import LIBRARY_ERROR, logistic, monotone_bound, no_macs, same_shape
+from refcompress.ops.base import Array, Cotangents, NoAttrs, Op, Params
+from refcompress.ops.elementwise import library_error, logistic, monotone_bound, no_macs, same_shape
 
 
 def forward(_attrs: NoAttrs, inputs: Sequence[Array], _params: Params) -> Array:
@@ -46,15 +46,15 @@ def error_bound(
     errors: Sequence[Array],
     _params: Params,
     output: Array,
-    _gamma: Callable[[int], float],
+    gamma: Callable[[int], float],
 ) -> Array:
-    """Range over the interval, plus 8 ULP of the result and 2**-23.
+    """Range over the interval, plus 8 ULP of the result and two roundings of 1.
 
     The absolute term is for implementations that end in adding 0.5 (Eigen's rational approximation,
     0.5 + 0.5 tanh(x / 2)): for large negative x they are exact relative to 0.5, not to the result.
     """
     moved = monotone_bound(logistic, inputs[0], errors[0], output)
-    bound: Array = moved + LIBRARY_ERROR * (output + moved) + 2 * UNIT_ROUNDOFF
+    bound: Array = moved + library_error(gamma) * (output + moved) + 2 * gamma(1)
     return bound
 
 

@@ -12,7 +12,6 @@ from refcompress.kernels.exact_math import softmax32
 from refcompress.ops.base import (
     FLOAT64_SLACK,
     SMALLEST_NORMAL,
-    UNIT_ROUNDOFF,
     Array,
     Cotangents,
     NoAttrs,
@@ -20,7 +19,7 @@ from refcompress.ops.base import (
     Params,
     Shape,
 )
-from refcompress.ops.elementwise import LIBRARY_ERROR, no_macs
+from refcompress.ops.elementwise import library_error, no_macs
 
 
 def infer_shape(_attrs: NoAttrs, input_shapes: Sequence[Shape], _param_shapes: Mapping[str, Shape]) -> Shape:
@@ -73,8 +72,8 @@ def error_bound(
     """Range of the softmax over a box, plus the rounding of the sum and the quotient.
 
     The computed power of element i is exp(x_i - m + t_i) with |t_i| <= w_i: w_i holds the error of x_i, the
-    rounding of the difference (u times at most |x_i - m| + e_i + max e) and the library's relative error of
-    exp, of which log(1 / (1 - LIBRARY_ERROR)) < 1.001 LIBRARY_ERROR. The common m, whatever its own error,
+    rounding of the difference (gamma(1) times at most |x_i - m| + e_i + max e) and the library's relative error of
+    exp, d of it, which is log(1 / (1 - d)) in the exponent. The common m, whatever its own error,
     cancels in the quotient. So up to the sum (n - 1 roundings of positive terms) and the quotient (one
     rounding, two where one multiplies by the reciprocal) the result is the softmax of a point in the box x
     +- w. Element i increases with x_i and decreases with every other x_j, so its extremes over the box lie
@@ -84,17 +83,17 @@ def error_bound(
     """
     x, e = inputs[0], errors[0]
     distance = x.max(-1, keepdims=True) - x + e + e.max(-1, keepdims=True)
-    width = e + UNIT_ROUNDOFF * distance + 1.001 * LIBRARY_ERROR
-    with np.errstate(over="ignore"):  # exp(-z) may overflow: the logistic function is then 0
-        most = 1 / (1 + np.exp(_log_sum_of_others(x - width) - x - width))
-        least = 1 / (1 + np.exp(_log_sum_of_others(x + width) - x + width))
+    with np.errstate(over="ignore", divide="ignore"):  # exp(-z) may overflow: the logistic function is then 0
+        width = e + gamma(1) * distance - np.log1p(-min(1.0, library_error(gamma)))
+        most = 1 / (1 + np.exp(log_sum_of_others(x - width) - x - width))
+        least = 1 / (1 + np.exp(log_sum_of_others(x + width) - x + width))
     n = x.shape[-1]
     moved = np.maximum(most - output, output - least)
     bound: Array = (moved + gamma(n + 1) * most) * FLOAT64_SLACK + 2 * n * SMALLEST_NORMAL
     return bound
 
 
-def _log_sum_of_others(x: Array) -> Array:
+def log_sum_of_others(x: Array) -> Array:
     """For each i the logarithm of the sum of exp(x_j) over all j but i of the last axis."""
     nothing = np.full_like(x[..., :1], -np.inf)
     before = np.concatenate([nothing, np.logaddexp.accumulate(x[..., :-1], -1)], -1)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from refcompress.kernels.exact_math import tanh32
 from refcompress.ops.base import SMALLEST_NORMAL, Array, Cotangents, NoAttrs, Op, Params
-from refcompress.ops.elementwise import LIBRARY_ERROR, monotone_bound, no_macs, same_shape
+from refcompress.ops.elementwise import library_error, monotone_bound, no_macs, same_shape
 
 
 def forward(_attrs: NoAttrs, inputs: Sequence[Array], _params: Params) -> Array:
@@ -46,11 +46,11 @@ def error_bound(
     errors: Sequence[Array],
     _params: Params,
     output: Array,
-    _gamma: Callable[[int], float],
+    gamma: Callable[[int], float],
 ) -> Array:
     """Range over the interval, plus 8 ULP of the result; a denormal may be flushed."""
     moved = monotone_bound(np.tanh, inputs[0], errors[0], output)
-    bound: Array = moved + LIBRARY_ERROR * (np.abs(output) + moved) + SMALLEST_NORMAL
+    bound: Array = moved + library_error(gamma) * (np.abs(output) + moved) + SMALLEST_NORMAL
     return bound
 
 

@@ -53,7 +53,7 @@ def read_only(array: NDArray[S]) -> NDArray[S]:
     Kernels compile once for arrays that can be written and once for those that cannot: giving them inputs that
     never can halves the time of a first run.
     """
-    view = np.ascontiguousarray(array).view()
+    view = np.asarray(array, order="C").view()  # ascontiguousarray would give a scalar an axis
     view.flags.writeable = False
     return view
 
@@ -73,7 +73,7 @@ def kept(given: Iterable[tuple[Encoding, Array]] = ()) -> Iterator[None]:
     for encoding, values in given:
         rows = values.reshape(matrix_shape(encoding.shape)[::-1]).T if values.ndim > 1 else values.reshape(1, -1)
         for what, value in (("weight", rows), ("array", values)):
-            view = value.view()
+            view = np.asarray(value).view()  # arithmetic makes scalars of arrays without axes
             view.flags.writeable = False
             store[(what, id(encoding), values.dtype.str)] = (encoding, view)
     token = _kept.set(store)

@@ -56,8 +56,8 @@ class Channels:
 def coupled_channels(graph: Graph, shapes: Mapping[str, Shape]) -> Channels:
     """Couple the channels that operators and shared parameters make go together.
 
-    Inputs and outputs of the network are fixed, and all that a Softmax, a convolution of groups (unless depthwise) or
-    an operator unknown here touches.
+    Inputs and outputs of the network are fixed, and all that a Softmax, a convolution of groups (unless depthwise), an
+    Add that repeats one channel for all, or an operator unknown here touches.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def _number(graph: Graph, shapes: Mapping[str, Shape]) -> dict[tuple[str, str], 
     sizes = {("activation", name): width(shape) for name, shape in shapes.items()}
     for _, _, name in graph.weights():
         shape = graph.params[name].shape
-        sizes["output", name] = shape[-1]
+        sizes["output", name] = width(shape)
         sizes["input", name] = shape[-2] if len(shape) > 1 else 0
     ends = np.cumsum([*sizes.values()])
     return {key: np.arange(end - size, end) for (key, size), end in zip(sizes.items(), ends.tolist(), strict=True)}
@@ -187,6 +187,8 @@ def _joined(node: Node, ids: Ids, shapes: Mapping[str, Shape]) -> list[tuple[Ind
         return [(inputs[0][before], output[after])]
     if node.op == "Concat" and node.attrs.axis == len(shapes[node.output]):
         return [(np.concatenate(inputs), output)]
+    if any(each.size != output.size for each in inputs):  # an Add that repeats one channel
+        return None
     if node.op in _SAME_CHANNELS or node.op == "Concat":
         return [(each, output) for each in inputs]
     return None

@@ -96,7 +96,7 @@ def linear(
     chosen = list(with_options(weights_of(graph, roles=roles), layers, defaults))
     for weight, options in chosen:
         _check(options, weight.name)
-    return graph.with_params({weight.name: _quantized(weight, options) for weight, options in chosen})
+    return graph.with_params({weight.name: quantized(weight, options) for weight, options in chosen})
 
 
 def _check(options: dict[str, Any], where: str) -> None:
@@ -106,7 +106,22 @@ def _check(options: dict[str, Any], where: str) -> None:
     check_choice("range", options["range"], get_args(Range), where)
 
 
-def _quantized(weight: Weight, options: Mapping[str, Any]) -> Dense:
+def quantized(weight: Weight, options: Mapping[str, Any]) -> Dense:
+    """Return one weight quantized.
+
+    Parameters
+    ----------
+    weight
+        The weight.
+    options
+        ``bits``, ``scheme``, ``granularity`` and ``range`` of :func:`linear`.
+
+    Raises
+    ------
+    ModelError
+        The weight holds NaN or infinity.
+
+    """
     bits, scheme = options["bits"], options["scheme"]
     shape = weight.encoding.shape
     values = np.ascontiguousarray(row_values(weight))

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from refcompress.encodings import Bits, Codebook, Dense, Encoding, Float32, Linear, decode, encode
+from refcompress.encodings import Bits, Codebook, Dense, Encoding, Float32, IntegerCodebook, Linear, decode, encode
 from refcompress.encodings.rows import to_rows
+from refcompress.encodings.values import value_bits
 from refcompress.graph import Graph, Node, Shape
 from refcompress.ops import infer_shapes
 from refcompress.passes.constant_channels import Floats, constant_channels, seen_alike
@@ -247,6 +248,8 @@ def _selected(encoding: Encoding, inputs: Flags, outputs: Flags) -> Dense:
     if isinstance(values, Codebook):
         used, labels = np.unique(values.labels.symbols[places], return_inverse=True)
         return shared(shape, values.centroids[used], labels.astype(np.uint16))
+    if isinstance(values, IntegerCodebook):
+        return Dense(shape, replace(values, labels=Bits(values.labels.symbols[places], value_bits(values))))
     own = outputs if len(values.scales) > 1 else np.ones(1, np.bool_)
     integers = Bits(values.integers.symbols[places], values.bits)
     return Dense(shape, Linear(integers, values.bits, values.scales[own], values.zero_points[own]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from refcompress.verify.bounds import error_bounds
-from refcompress.verify.compare import OutputVerdict, Verdict, compare
+from refcompress.verify.compare import compare
+from refcompress.verify.layers import compare_layers
+from refcompress.verify.verdict import TensorVerdict, Verdict
 
-__all__ = ["OutputVerdict", "Verdict", "compare", "error_bounds"]
+__all__ = ["TensorVerdict", "Verdict", "compare", "compare_layers", "error_bounds"]

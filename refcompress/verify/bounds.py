@@ -1,4 +1,4 @@
-"""How far a float32 computation of a network may be from the float64 reference, activation by activation."""
+"""How far a framework's computation of a network may be from the float64 reference, activation by activation."""
 
 from __future__ import annotations
 
@@ -8,74 +8,46 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from refcompress.errors import OptionError
 from refcompress.graph import Graph
-from refcompress.ops import find_op
-from refcompress.ops.base import SMALLEST_NORMAL, UNIT_ROUNDOFF, deterministic_gamma
+from refcompress.ops import infer_shapes, weights
 from refcompress.run import run_all
+from refcompress.verify.precision import (
+    Float64,
+    Gamma,
+    Precision,
+    certain_gamma,
+    find_precision,
+    finished,
+    node_bound,
+    probabilistic_gamma,
+)
 from refcompress.verify.probes import probed_bounds
 
-Float64 = NDArray[np.float64]
 Model = Literal["deterministic", "probabilistic", "probed"]
 
-CONFIDENCE = 6.0  # lambda: a sum leaves its bound with a probability below 2 exp(-lambda**2 / 2) = 3e-8
-LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
-
-
-def certain_gamma(n: int) -> float:
-    """Relative error that n roundings in float32 cannot exceed (Higham 2002, Lemma 3.1); infinite for n >= 2**24.
-
-    Examples
-    --------
-    >>> certain_gamma(2**24)
-    inf
-
-    """
-    return deterministic_gamma(n) if n * UNIT_ROUNDOFF < 1 else math.inf
-
-
-def probabilistic_gamma(n: int) -> float:
-    """Relative error that n roundings in float32 exceed with a probability of at most 3e-8.
-
-    Higham and Mary (2019), Theorem 2.4, with lambda = :data:`CONFIDENCE`: roundings are taken as independent
-    random variables of mean zero. For few roundings the certain bound is smaller and is returned.
-
-    Examples
-    --------
-    >>> certain_gamma(10_000) / probabilistic_gamma(10_000) > 16
-    True
-    >>> probabilistic_gamma(4) == certain_gamma(4)
-    True
-
-    """
-    u = UNIT_ROUNDOFF
-    exponent = CONFIDENCE * math.sqrt(n) * u + n * u * u / (1 - u)
-    return min(certain_gamma(n), math.expm1(exponent))
-
-
-GAMMAS: Mapping[str, Callable[[int], float]] = MappingProxyType(
+GAMMAS: Mapping[str, Gamma] = MappingProxyType(
     {"deterministic": certain_gamma, "probabilistic": probabilistic_gamma, "probed": probabilistic_gamma}
 )
+ELEMENTS_AT_ONCE = 1 << 22  # of activations; five float64 arrays of each are held in memory
 
 
 def error_bounds(
-    graph: Graph, inputs: Any, *, model: Model = "deterministic"
+    graph: Graph, inputs: Any, *, model: Model = "deterministic", precision: str = "float32"
 ) -> tuple[dict[str, Float64], dict[str, Float64]]:
-    """Run a network in float64 and bound the error of any float32 computation of it.
+    """Run a network in float64 and bound the error of any computation of it in a precision.
 
-    Covered is every computation of the usual formulas in float32, round to nearest, products and sums in any
-    order, fused or not, denormals kept or flushed, with functions of the accuracy that ``refcompress.ops`` grants
-    (8 ULP for exp, tanh and the logistic function). Not covered: overflow (the bound is then infinite), lower
-    precision inside (TF32, bfloat16), Winograd or FFT convolution.
+    Covered is every computation of the usual formulas, round to nearest, products and sums in any order, fused or
+    not, denormals kept or flushed, with functions of the accuracy that ``refcompress.ops`` grants (8 ULP for exp,
+    tanh and the logistic function). Not covered: overflow (the bound is then infinite), Winograd or FFT convolution.
 
     Parameters
     ----------
     graph
         The network.
     inputs
-        As for :func:`refcompress.run.run`; values that float32 cannot hold count as rounded to it.
+        As for :func:`refcompress.run.run`; values that the precision cannot hold count as rounded to it.
     model
         ``"deterministic"``: n roundings amount to at most n u / (1 - n u), with certainty.
 
@@ -85,19 +57,23 @@ def error_bounds(
 
         ``"probed"``: the errors are carried on by the network itself (:mod:`refcompress.verify.probes`), to first
         order and with a probability of failure of about 3e-8 for each element; where the probabilistic bound is
-        smaller, that one. It stays meaningful for deep networks, and costs 32 runs more.
+        smaller, that one. It stays meaningful for deep networks, and costs 32 runs more. In a network of a single
+        node there is nothing to carry, and no probe is run.
+    precision
+        Key of :data:`refcompress.verify.precision.PRECISIONS`: ``"float32"``, ``"tf32"``, ``"float16"`` and
+        ``"bfloat16"`` (weights and activations), ``"bfloat16_products"``, ``"float16_sums"``, ``"bfloat16_sums"``.
 
     Returns
     -------
     reference
         Every activation by name, inputs included, float64, batch first.
     bounds
-        How far the float32 values may be from it, same shapes.
+        How far the framework's values may be from it, same shapes.
 
     Raises
     ------
     OptionError
-        There is no such model.
+        There is no such model or precision.
     DataError
         The inputs do not fit the network.
 
@@ -114,36 +90,40 @@ def error_bounds(
     """
     if model not in GAMMAS:
         raise OptionError(f"no error model is named {model!r}; there are {', '.join(GAMMAS)}")
+    kind = find_precision(precision)
     reference = {
         name: np.asarray(value, np.float64) for name, value in run_all(graph, inputs, dtype=np.float64).items()
     }
     errors = {}
-    for spec in graph.inputs:
-        errors[spec.name] = np.abs(reference[spec.name] - reference[spec.name].astype(np.float32))
-    with np.errstate(all="ignore"):
-        bounds = _worst_case(graph, reference, errors, GAMMAS[model])
-        if model == "probed":
-            probed = _without_overflow(graph, reference, probed_bounds(graph, reference, errors))
+    with np.errstate(all="ignore"), weights.kept():
+        for spec in graph.inputs:
+            errors[spec.name] = np.abs(reference[spec.name] - kind.storage.rounded(reference[spec.name]))
+        bounds = _worst_case(graph, reference, errors, GAMMAS[model], kind)
+        if model == "probed" and len(graph.nodes) > 1:
+            probed = probed_bounds(graph, reference, errors, kind)
+            probed = _without_overflow(graph, reference, probed, kind)
             bounds = {name: np.minimum(bound, probed[name]) for name, bound in bounds.items()}
     return reference, bounds
 
 
 def _worst_case(
-    graph: Graph, reference: dict[str, Float64], errors: dict[str, Float64], gamma: Callable[[int], float]
+    graph: Graph, reference: dict[str, Float64], errors: dict[str, Float64], gamma: Gamma, precision: Precision
 ) -> dict[str, Float64]:
     """Carry the inputs' errors through the network, node by node."""
     bounds = dict(errors)
     for node in graph.nodes:
-        op, output = find_op(node.op), reference[node.output]
-        params = {role: graph.params[name] for role, name in node.params.items()}
         values, moved = [reference[name] for name in node.inputs], [bounds[name] for name in node.inputs]
-        bounds[node.output] = _finished(op.error_bound(node.attrs, values, moved, params, output, gamma), output)
+        output = reference[node.output]
+        bound = node_bound(graph, node, values, moved, output, precision=precision, gamma=gamma)
+        bounds[node.output] = finished(bound, output, precision)
     return bounds
 
 
-def _without_overflow(graph: Graph, reference: dict[str, Float64], probed: dict[str, Float64]) -> dict[str, Float64]:
+def _without_overflow(
+    graph: Graph, reference: dict[str, Float64], probed: dict[str, Float64], precision: Precision
+) -> dict[str, Float64]:
     """Finish probed bounds; where a sample overflows, nothing is promised of it from there on."""
-    bounds = {name: _finished(bound, reference[name]) for name, bound in probed.items()}
+    bounds = {name: finished(bound, reference[name], precision) for name, bound in probed.items()}
     for node in graph.nodes:
         for name in (*node.inputs, node.output):
             axes = tuple(range(1, bounds[name].ndim))
@@ -151,8 +131,42 @@ def _without_overflow(graph: Graph, reference: dict[str, Float64], probed: dict[
     return bounds
 
 
-def _finished(bound: NDArray[Any], output: Float64) -> Float64:
-    """Allow for a denormal result that is flushed to zero; promise nothing where float32 could overflow."""
-    bound = bound + SMALLEST_NORMAL
-    safe = np.abs(output) + bound <= LARGEST_FLOAT32  # false for NaN, which 0 * infinity makes
-    return np.where(safe, bound, np.inf)
+def output_bounds(
+    graph: Graph,
+    inputs: Mapping[str, Float64],
+    *,
+    model: Model,
+    precision: str,
+    progress: Callable[[float], None] | None = None,
+) -> tuple[list[Float64], list[Float64]]:
+    """Compute reference and bound of each output, a few samples at a time: as much as fits into memory.
+
+    Parameters
+    ----------
+    graph, model, precision
+        As for :func:`error_bounds`.
+    inputs
+        Name of the input to array.
+    progress
+        Called with the share of samples done.
+
+    Returns
+    -------
+    values, bounds
+        One float64 array for each output.
+
+    """
+    values: list[list[Float64]] = [[] for _ in graph.outputs]
+    bounds: list[list[Float64]] = [[] for _ in graph.outputs]
+    elements = sum(math.prod(shape) for shape in infer_shapes(graph).values())
+    step = max(1, ELEMENTS_AT_ONCE // max(1, elements))
+    samples = len(next(iter(inputs.values())))
+    for start in range(0, samples, step):
+        some = {name: array[start : start + step] for name, array in inputs.items()}
+        all_values, all_bounds = error_bounds(graph, some, model=model, precision=precision)
+        for i, name in enumerate(graph.outputs):
+            values[i].append(all_values[name])
+            bounds[i].append(all_bounds[name])
+        if progress:
+            progress(min(1.0, (start + step) / samples))
+    return [np.concatenate(parts) for parts in values], [np.concatenate(parts) for parts in bounds]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,73 +13,14 @@ from numpy.typing import NDArray
 from refcompress.errors import DataError
 from refcompress.graph import Graph
 from refcompress.ops import infer_shapes
-from refcompress.verify.bounds import Float64, Model, error_bounds
+from refcompress.verify.bounds import Model, output_bounds
+from refcompress.verify.precision import Float64, find_precision
+from refcompress.verify.verdict import Bounded, TensorVerdict, Verdict, judge, with_precision
 
 Arrays = Mapping[str, NDArray[Any]]
+Run = Callable[[str, Sequence[int]], list[Bounded]]
 
-ELEMENTS_AT_ONCE = 1 << 22  # of activations; five float64 arrays of each are held in memory
 _OUTPUT_NAME = re.compile(r"y(\d*)(?:_(.+))?")
-
-
-@dataclass(frozen=True, slots=True)
-class OutputVerdict:
-    """How one output compares.
-
-    Attributes
-    ----------
-    name
-        The output's name in the graph.
-    array
-        Name of the reference array it was compared with.
-    within
-        Whether every element is finite and within its bound.
-    max_difference
-        Largest absolute difference from our float64 reference; infinite where an element is not finite.
-    max_ratio
-        Largest difference relative to its bound; at most 1 if all are within.
-    worst
-        Position of the element with the largest ratio, the sample first.
-    max_bound
-        Largest bound; the comparison means something where it is small beside `max_value`.
-    max_value
-        Largest magnitude of our reference.
-
-    """
-
-    name: str
-    array: str
-    within: bool
-    max_difference: float
-    max_ratio: float
-    worst: tuple[int, ...]
-    max_bound: float
-    max_value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """How all outputs compare.
-
-    Attributes
-    ----------
-    within
-        Whether all outputs are within their bounds.
-    outputs
-        One verdict for each output of the graph, in order.
-    first_bad
-        Name of the first output that is not, or None.
-    reference
-        Suffix of the reference that counted; empty for arrays without one.
-    model
-        The error model.
-
-    """
-
-    within: bool
-    outputs: tuple[OutputVerdict, ...]
-    first_bad: str | None
-    reference: str
-    model: Model
 
 
 def compare(
@@ -89,6 +29,7 @@ def compare(
     *,
     reference: str | None = None,
     model: Model = "probed",
+    precision: str = "float32",
     progress: Callable[[float], None] | None = None,
 ) -> Verdict:
     """Compare a framework's outputs with the network, element by element.
@@ -106,8 +47,10 @@ def compare(
         any of the references as long as the verdict is the same for all.
     model
         Error model of :func:`refcompress.verify.bounds.error_bounds`; the others tell little of deep networks.
+    precision
+        What the framework is expected to compute in; what only a lower one explains is not within.
     progress
-        Called with the share of samples done.
+        Called with the share of samples done; begins anew for each precision that is tried.
 
     Returns
     -------
@@ -119,6 +62,8 @@ def compare(
     DataError
         Arrays are missing, mis-shaped or not real numbers; an input is not finite; the references lead to
         different verdicts and none was chosen.
+    OptionError
+        There is no such model or precision.
 
     Examples
     --------
@@ -127,14 +72,18 @@ def compare(
     >>> node = Node("Relu", "act", ("in",), "out", attrs=NoAttrs())
     >>> graph = Graph((TensorSpec("in", (2,)),), ("out",), (node,), {})
     >>> verdict = compare(graph, {"x": np.array([[-1.0, 2.0]]), "y": np.array([[0.0, 2.5]])})
-    >>> verdict.within, verdict.first_bad, verdict.outputs[0].worst, verdict.outputs[0].max_difference
+    >>> verdict.within, verdict.first_bad, verdict.tensors[0].worst, verdict.tensors[0].max_difference
     (False, 'out', (0, 1), 0.5)
 
     """
+    find_precision(precision)
     inputs = _inputs(graph, arrays)
-    candidates = _candidates(graph, arrays, len(inputs[0]), reference)
-    values, bounds = _outputs(graph, inputs, model, progress or (lambda _share: None))
-    verdicts = [_verdict(suffix, graph, values, bounds, given, model) for suffix, given in candidates.items()]
+    candidates = _candidates(graph, arrays, len(next(iter(inputs.values()))), reference)
+    run = _runner(graph, inputs, model, progress)
+    verdicts = [
+        Verdict(tuple(_judged(graph, run, given, precision)), False, (), suffix, model, precision)
+        for suffix, given in candidates.items()
+    ]
     if len({verdict.within for verdict in verdicts}) > 1:
         states = ", ".join(f"{v.reference!r} is {'within' if v.within else 'outside'}" for v in verdicts)
         raise DataError(
@@ -144,9 +93,24 @@ def compare(
     return verdicts[0]
 
 
-def _inputs(graph: Graph, arrays: Arrays) -> list[Float64]:
+def _runner(graph: Graph, inputs: Mapping[str, Float64], model: Model, progress: Callable[[float], None] | None) -> Run:
+    """Return what computes references and bounds of all outputs by precision and samples, each once."""
+    done: dict[tuple[str, tuple[int, ...]], list[Bounded]] = {}
+
+    def run(precision: str, samples: Sequence[int]) -> list[Bounded]:
+        key = (precision, tuple(samples))
+        if key not in done:
+            some = {name: array[list(samples)] for name, array in inputs.items()}
+            values, bounds = output_bounds(graph, some, model=model, precision=precision, progress=progress)
+            done[key] = list(zip(values, bounds, strict=True))
+        return done[key]
+
+    return run
+
+
+def _inputs(graph: Graph, arrays: Arrays) -> dict[str, Float64]:
     names = ["x"] if "x" in arrays and len(graph.inputs) == 1 else [f"x{i}" for i in range(len(graph.inputs))]
-    inputs: list[Float64] = []
+    inputs: dict[str, Float64] = {}
     for name, spec in zip(names, graph.inputs, strict=True):
         array = _numbers(arrays, name, f"the input {spec.name!r}")
         if array.shape[1:] != spec.shape or not array.ndim or not len(array):
@@ -154,12 +118,13 @@ def _inputs(graph: Graph, arrays: Arrays) -> list[Float64]:
                 f"{name!r} has the shape {array.shape}; the input {spec.name!r} takes (samples, "
                 f"{', '.join(map(str, spec.shape))}) with at least one sample"
             )
-        if len(array) != len(inputs[0] if inputs else array):
-            raise DataError(f"{name!r} holds {len(array)} samples and {names[0]!r} {len(inputs[0])}; they must agree")
+        first = next(iter(inputs.values()), array)
+        if len(array) != len(first):
+            raise DataError(f"{name!r} holds {len(array)} samples and {names[0]!r} {len(first)}; they must agree")
         if not np.isfinite(array).all():
             where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
             raise DataError(f"{name!r} holds {array[where]} at {where}; inputs must be finite")
-        inputs.append(array)
+        inputs[spec.name] = array
     return inputs
 
 
@@ -208,56 +173,14 @@ def _named(graph: Graph, arrays: Arrays, suffix: str) -> list[tuple[str, str]]:
     return [(output, f"y{i}{tail}") for i, output in enumerate(graph.outputs)]
 
 
-def _outputs(
-    graph: Graph, inputs: list[Float64], model: Model, progress: Callable[[float], None]
-) -> tuple[list[Float64], list[Float64]]:
-    """Compute reference and bound of each output, a few samples at a time."""
-    values: list[list[Float64]] = [[] for _ in graph.outputs]
-    bounds: list[list[Float64]] = [[] for _ in graph.outputs]
-    elements = sum(math.prod(shape) for shape in infer_shapes(graph).values())
-    step = max(1, ELEMENTS_AT_ONCE // max(1, elements))
-    for start in range(0, len(inputs[0]), step):
-        some = [array[start : start + step] for array in inputs]
-        all_values, all_bounds = error_bounds(graph, some, model=model)
-        for i, name in enumerate(graph.outputs):
-            values[i].append(all_values[name])
-            bounds[i].append(all_bounds[name])
-        progress(min(1.0, (start + step) / len(inputs[0])))
-    return [np.concatenate(parts) for parts in values], [np.concatenate(parts) for parts in bounds]
+def _judged(graph: Graph, run: Run, given: list[tuple[str, Float64]], precision: str) -> Iterator[TensorVerdict]:
+    for index, (output, (name, array)) in enumerate(zip(graph.outputs, given, strict=True)):
+        tensor = judge(output, name, array, run(precision, range(len(array)))[index], precision)
+        if not tensor.within:
+            of_output = partial(_of_output, run, index)
+            tensor = with_precision(tensor, array, of_output, precision, stored=False)
+        yield tensor
 
 
-def _verdict(
-    suffix: str,
-    graph: Graph,
-    values: list[Float64],
-    bounds: list[Float64],
-    given: list[tuple[str, Float64]],
-    model: Model,
-) -> Verdict:
-    outputs = tuple(
-        _output_verdict(output, name, array, value, bound)
-        for output, (name, array), value, bound in zip(graph.outputs, given, values, bounds, strict=True)
-    )
-    first_bad = next((output.name for output in outputs if not output.within), None)
-    return Verdict(first_bad is None, outputs, first_bad, suffix, model)
-
-
-def _output_verdict(output: str, name: str, array: Float64, value: Float64, bound: Float64) -> OutputVerdict:
-    difference = np.abs(array - value)
-    bad = ~np.isfinite(difference)
-    difference[bad] = np.inf
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = difference / bound
-    ratio[difference == 0] = 0
-    ratio[bad] = np.inf
-    worst = np.unravel_index(int(ratio.argmax()), ratio.shape)
-    return OutputVerdict(
-        name=output,
-        array=name,
-        within=bool((ratio <= 1).all()),
-        max_difference=float(difference.max()),
-        max_ratio=float(ratio.max()),
-        worst=tuple(int(i) for i in worst),
-        max_bound=float(bound.max()),
-        max_value=float(np.abs(value).max()),
-    )
+def _of_output(run: Run, index: int, precision: str, samples: Sequence[int]) -> Bounded:
+    return run(precision, samples)[index]

@@ -21,14 +21,11 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from refcompress.encodings import Encoding
 from refcompress.graph import Graph, Node
 from refcompress.ops import find_op, weights
-from refcompress.ops.base import UNIT_ROUNDOFF
-
-Float64 = NDArray[np.float64]
+from refcompress.verify.precision import Float64, Precision, node_bound
 
 LAMBDA = 6.0  # 2 exp(-lambda**2 / 2) = 3e-8
 PROBES = 32
@@ -36,8 +33,10 @@ CHI_SQUARE_QUANTILE = 5.40  # of PROBES degrees of freedom, reached from below w
 SEED = 20190712
 
 
-def probed_bounds(graph: Graph, reference: Mapping[str, Float64], errors: Mapping[str, Float64]) -> dict[str, Float64]:
-    """Bound the float32 errors of every activation by probes.
+def probed_bounds(
+    graph: Graph, reference: Mapping[str, Float64], errors: Mapping[str, Float64], precision: Precision
+) -> dict[str, Float64]:
+    """Bound the errors of every activation by probes.
 
     Parameters
     ----------
@@ -47,6 +46,8 @@ def probed_bounds(graph: Graph, reference: Mapping[str, Float64], errors: Mappin
         Every activation in float64, batch first.
     errors
         How far each input of the network may be from its reference.
+    precision
+        In which the network is computed.
 
     Returns
     -------
@@ -54,7 +55,7 @@ def probed_bounds(graph: Graph, reference: Mapping[str, Float64], errors: Mappin
         Name of the activation to bound. The same on every call.
 
     """
-    scales = {**errors, **{node.output: _scale(graph, node, reference) for node in graph.nodes}}
+    scales = {**errors, **{node.output: _scale(graph, node, reference, precision) for node in graph.nodes}}
     squares = {name: np.zeros_like(value) for name, value in reference.items()}
     rng = np.random.default_rng(SEED)
     with weights.kept():
@@ -67,17 +68,17 @@ def _params(graph: Graph, node: Node) -> dict[str, Encoding]:
     return {role: graph.params[name] for role, name in node.params.items()}
 
 
-def _scale(graph: Graph, node: Node, reference: Mapping[str, Float64]) -> Float64:
+def _scale(graph: Graph, node: Node, reference: Mapping[str, Float64], precision: Precision) -> Float64:
     """Bound a node's output for exact inputs, n roundings counting as sqrt(n): the size of its own errors."""
     values = [reference[name] for name in node.inputs]
     exact = [np.zeros_like(value) for value in values]
-    bound = find_op(node.op).error_bound
-    scale = bound(node.attrs, values, exact, _params(graph, node), reference[node.output], _deviation)
+    output = reference[node.output]
+    scale = node_bound(graph, node, values, exact, output, precision=precision, gamma=_deviation)
     return np.asarray(scale, np.float64)
 
 
-def _deviation(n: int) -> float:
-    return math.sqrt(n) * UNIT_ROUNDOFF
+def _deviation(n: int, unit_roundoff: float) -> float:
+    return math.sqrt(n) * unit_roundoff
 
 
 def _probe(

@@ -31,11 +31,11 @@ CLASSES = 10
 RUNS = 10  # of neighbours in the training file, set aside for validation
 
 
-def mnist(directory: str | os.PathLike[str] | None = None, *, validation: int = 10_000) -> Splits:
+def mnist(directory: str | os.PathLike[str] | None = None, *, validation: int | None = None) -> Splits:
     """Read MNIST: handwritten digits, images of 28 by 28 pixels in 0..1.
 
-    The end of each tenth of the 60,000 training images is the validation part, ``validation`` images in all, and the
-    rest the training part; the 10,000 test images are the test part. A writer's digits stand near each other in the
+    The end of each tenth of the 60,000 training images is the validation part, 10,000 images in all, and the rest the
+    training part; the 10,000 test images are the test part. A writer's digits stand near each other in the
     file, so most writers of the validation images are not in the training part: like the test images, they measure what
     a network makes of other people's digits. One run at the end of the file would have too few writers to stand for
     all. Other sets in the same four files, such as Fashion-MNIST, are read too.
@@ -48,7 +48,7 @@ def mnist(directory: str | os.PathLike[str] | None = None, *, validation: int = 
         fetches them once, which takes 11 MB.
     validation
         How many training images are set aside; 0 or more, and fewer than there are. The runs differ by one image at
-        most.
+        most. None: a sixth of them.
 
     Returns
     -------
@@ -87,6 +87,8 @@ def mnist(directory: str | os.PathLike[str] | None = None, *, validation: int = 
     folder = fetch_mnist() if directory is None else Path(directory)
     train, test = _labelled(folder, "train"), _labelled(folder, "t10k")
     count = len(train.y)
+    if validation is None:
+        validation = count // 6
     if not 0 <= validation < count:
         raise OptionError(f"validation is {validation}; of {count} training images, 0 to {count - 1} can be set aside")
     ends = np.outer(np.arange(RUNS + 1), [count - validation, validation]) // RUNS

@@ -18,6 +18,7 @@ from refcompress.encodings import (
     Dense,
     Encoding,
     Float32,
+    IntegerCodebook,
     IntStream,
     Joint,
     Linear,
@@ -97,9 +98,9 @@ class Nesting:
 
 
 def all_nestings() -> list[Nesting]:
-    """Dense or sparse, of float32, codebook or linear, bits or Huffman or joint, fillers or escapes, 1 or 4 streams."""
-    coded = [(kind, stream) for kind in ("codebook", "linear") for stream in STREAMS]
-    joint = [("codebook", "joint"), ("linear", "joint")]
+    """Dense or sparse, all kinds of values, bits or Huffman or joint, fillers or escapes, 1 or 4 streams."""
+    coded = [(kind, stream) for kind in ("codebook", "linear", "integers") for stream in STREAMS]
+    joint = [("codebook", "joint"), ("linear", "joint"), ("integers", "joint")]
     sparse = itertools.product([("float32", ""), *coded, *joint], STREAMS, ("filler", "escape"))
     return [
         Nesting("float32", ""),
@@ -129,7 +130,7 @@ def _stream(symbols: Sequence[int], width_bits: int, kind: str) -> Bits | huffma
 
 
 def build(nesting: Nesting, array: NDArray[np.float32], gap_bits: int = 2) -> Encoding:
-    """Encode an array in one way; a linear encoding takes its shape and zeros and has values of its own."""
+    """Encode an array in one way; integers take its shape and zeros and have values of their own."""
     rows = 1 if array.ndim < 2 else max(1, array.shape[-1])
     flat = (np.moveaxis(array, -1, 0) if array.ndim >= 2 else array).reshape(-1)
     patterns = [int(bits) for bits in bits_of(flat)]
@@ -151,6 +152,8 @@ def build(nesting: Nesting, array: NDArray[np.float32], gap_bits: int = 2) -> En
         )
         if nesting.values == "codebook":
             values = Codebook(np.array(distinct, np.uint32).view(np.float32), stream)
+        elif nesting.values == "integers":
+            values = IntegerCodebook(np.arange(-1, len(distinct) - 1).astype(np.int8), 0.1, stream)
         else:
             scales = np.arange(1, rows + 1, dtype=np.float32) / 4
             zero_points = (np.arange(rows) % (1 + flat.size % 2)).astype(np.uint16)  # equal, or of two kinds

@@ -18,6 +18,10 @@ import exporters.blob
 import exporters.c
 import refcompress
 from refcompress import Graph
+from refcompress.integer import IntegerNetwork, run_integer
+
+Network = Graph | IntegerNetwork
+Arrays = Sequence[NDArray[np.float32]] | Sequence[NDArray[np.int8]]
 
 PREFIX = "net"
 STACK_PAINTED_BYTES = 1 << 16
@@ -47,7 +51,7 @@ class Measured:
 
 
 def check_export(
-    graph: Graph,
+    graph: Network,
     inputs: ArrayLike | Sequence[ArrayLike],
     *,
     on: Sequence[Target] = (targets.GCC,),
@@ -61,7 +65,7 @@ def check_export(
     Parameters
     ----------
     graph
-        The network.
+        The network, float32 or integer.
     inputs
         One array, or one for each input; batch first.
     on
@@ -80,7 +84,7 @@ def check_export(
 
     """
     arrays = _arrays(graph, inputs)
-    expected = refcompress.run_exact(graph, arrays)
+    expected = _reference(graph, arrays)
     files, main = _FLAVOURS[exporter](graph, arrays, prefix, max_table_bits)
     if len(on) == 1:
         targets.require(on[0])
@@ -93,7 +97,7 @@ def check_export(
     return measured
 
 
-def harness_bytes(graph: Graph, inputs: ArrayLike | Sequence[ArrayLike]) -> int:
+def harness_bytes(graph: Network, inputs: ArrayLike | Sequence[ArrayLike]) -> int:
     """Bytes of text and data of the Cortex-M4 program of :func:`check_export` with an empty network in it."""
     files, main = _c_flavour(graph, _arrays(graph, inputs), PREFIX, 10)
     signature = re.search(rf"RC_MUST_USE (rc_status {PREFIX}_run\(.*\));", files[f"{PREFIX}.h"].decode())
@@ -105,20 +109,34 @@ def harness_bytes(graph: Graph, inputs: ArrayLike | Sequence[ArrayLike]) -> int:
     return built.text_bytes + built.data_bytes
 
 
-def _arrays(graph: Graph, inputs: ArrayLike | Sequence[ArrayLike]) -> list[NDArray[np.float32]]:
+def _arrays(graph: Network, inputs: ArrayLike | Sequence[ArrayLike]) -> Arrays:
     many = inputs if isinstance(inputs, list | tuple) else [inputs]
-    assert len(many) == len(graph.inputs)
-    return [np.ascontiguousarray(x, np.float32) for x in many]
+    dtype = np.int8 if isinstance(graph, IntegerNetwork) else np.float32
+    assert len(many) == len(_inner(graph).inputs)
+    return [np.ascontiguousarray(x, dtype) for x in many]
 
 
-def _compare(built: targets.Build, expected: Sequence[NDArray[np.floating]], *, count: bool) -> Measured:
+def _inner(network: Network) -> Graph:
+    return network.graph if isinstance(network, IntegerNetwork) else network
+
+
+def _reference(network: Network, arrays: Arrays) -> Sequence[NDArray[np.generic]]:
+    if isinstance(network, IntegerNetwork):
+        return run_integer(network, arrays, runtime="tflm")
+    return refcompress.run_exact(network, arrays)
+
+
+def _compare(built: targets.Build, expected: Sequence[NDArray[np.generic]], *, count: bool) -> Measured:
     result = targets.run(built, count=count)
     assert result.status == 0, f"{built.target.name}: status {result.status}"
     arena_bytes, stack_bytes, *words = result.words
     samples = len(expected[0])
-    flat = np.concatenate([np.asarray(y, np.float32).reshape(samples, -1) for y in expected], axis=1)
-    found = np.array(words, np.uint32).view(np.float32).reshape(flat.shape)
-    assert_same_bits(found, flat, built.target.name)
+    flat = np.concatenate([y.reshape(samples, -1) for y in expected], axis=1)
+    found = np.array(words, np.uint32)
+    if flat.dtype == np.int8:
+        np.testing.assert_array_equal(found.astype(np.uint8).view(np.int8).reshape(flat.shape), flat)
+    else:
+        assert_same_bits(found.view(np.float32).reshape(flat.shape), flat.astype(np.float32), built.target.name)
     return Measured(
         built.text_bytes,
         built.data_bytes,
@@ -147,12 +165,10 @@ def c_array(c_type: str, name: str, values: NDArray[np.generic]) -> str:
     return f"static const {c_type} {name}[{len(words)}] = {{\n" + ",\n".join(lines) + "\n};\n"
 
 
-def _c_flavour(
-    graph: Graph, arrays: Sequence[NDArray[np.float32]], prefix: str, max_table_bits: int
-) -> tuple[Mapping[str, bytes], str]:
+def _c_flavour(graph: Network, arrays: Arrays, prefix: str, max_table_bits: int) -> tuple[Mapping[str, bytes], str]:
     files = exporters.c.export(graph, prefix=prefix, max_table_bits=max_table_bits)
     upper = prefix.upper()
-    n_in, n_out = len(graph.inputs), len(graph.outputs)
+    n_in, n_out = len(_inner(graph).inputs), len(_inner(graph).outputs)
     sizes_in = [f"{upper}_INPUT{'' if n_in == 1 else f'_{i}'}_SIZE" for i in range(n_in)]
     sizes_out = [f"{upper}_OUTPUT{'' if n_out == 1 else f'_{i}'}_SIZE" for i in range(n_out)]
     words = [f"inputs[{i}]" for i in range(n_in)] + [f"outputs[{i}]" for i in range(n_out)]
@@ -162,7 +178,7 @@ def _c_flavour(
 
 def main_text(
     head: str,
-    arrays: Sequence[NDArray[np.float32]],
+    arrays: Arrays,
     sizes_in: Sequence[str],
     sizes_out: Sequence[str],
     arena_bytes: str,
@@ -171,16 +187,19 @@ def main_text(
 ) -> str:
     """Write a main that runs every sample in buffers of the exact size and prints the bits of the outputs."""
     samples = len(arrays[0])
-    data = "".join(c_array("uint32_t", f"input_bits_{i}", x.view(np.uint32)) for i, x in enumerate(arrays))
-    make = "".join(f"    inputs[{i}] = room({size} * 4u);\n" for i, size in enumerate(sizes_in))
-    make += "".join(f"    outputs[{i}] = room({size} * 4u);\n" for i, size in enumerate(sizes_out))
+    integers = arrays[0].dtype == np.int8
+    bits = np.uint8 if integers else np.uint32
+    data = "".join(c_array("element_bits", f"input_bits_{i}", x.view(bits)) for i, x in enumerate(arrays))
+    make = "".join(f"    inputs[{i}] = room({size} * sizeof(element));\n" for i, size in enumerate(sizes_in))
+    make += "".join(f"    outputs[{i}] = room({size} * sizeof(element));\n" for i, size in enumerate(sizes_out))
     load = "".join(
-        f"        memcpy(inputs[{i}], input_bits_{i} + sample * ({size}), {size} * 4u);\n"
+        f"        memcpy(inputs[{i}], input_bits_{i} + sample * ({size}), {size} * sizeof(element));\n"
         for i, size in enumerate(sizes_in)
     )
     show = "".join(f"        show(outputs[{i}], {size});\n" for i, size in enumerate(sizes_out))
     return _MAIN.substitute(
         head=head,
+        types="typedef int8_t element;\ntypedef uint8_t element_bits;" if integers else _FLOAT_TYPES,
         data=data,
         n_in=max(1, len(sizes_in)),
         n_out=max(1, len(sizes_out)),
@@ -195,11 +214,14 @@ def main_text(
     )
 
 
+_FLOAT_TYPES = "typedef float element;\ntypedef uint32_t element_bits;"
 _MAIN = Template(r"""$head
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+$types
 
 $data
 void mark_begin(void);
@@ -207,9 +229,9 @@ void mark_end(void);
 __attribute__((noinline)) void mark_begin(void) { __asm__ volatile(""); }
 __attribute__((noinline)) void mark_end(void) { __asm__ volatile(""); }
 
-static float *room(size_t bytes)
+static void *room(size_t bytes)
 {
-    float *memory = malloc(bytes != 0u ? bytes : 1u);
+    void *memory = malloc(bytes != 0u ? bytes : 1u);
     if (memory == NULL) {
         exit(90);
     }
@@ -217,9 +239,10 @@ static float *room(size_t bytes)
     return memory;
 }
 
-static void show(const float *values, uint32_t n)
+static void show(const element *values, uint32_t n)
 {
-    uint32_t i, bits;
+    element_bits bits;
+    uint32_t i;
     for (i = 0u; i < n; i++) {
         memcpy(&bits, values + i, sizeof bits);
         printf("%08lx\n", (unsigned long)bits);
@@ -237,9 +260,9 @@ static uint32_t stack_pointer(void)
 
 int main(void)
 {
-    float *inputs[$n_in];
-    float *outputs[$n_out];
-    float *arena = room(${arena_bytes});
+    element *inputs[$n_in];
+    element *outputs[$n_out];
+    void *arena = room(${arena_bytes});
     uint32_t sample, stack = 0u;
 $make$prepare
     printf("%08lx\n", (unsigned long)(${arena_bytes}));

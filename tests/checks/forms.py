@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refcompress import Graph, Node, TensorSpec, encodings, ops
-from refcompress.encodings import Bits, Codebook, Csr, Dense, Encoding, Float32, Huffman, Joint, Linear, csr, huffman
+from refcompress.encodings import (
+    Bits,
+    Codebook,
+    Csr,
+    Dense,
+    Encoding,
+    Float32,
+    Huffman,
+    IntegerCodebook,
+    Joint,
+    Linear,
+    csr,
+    huffman,
+)
 from refcompress.encodings.rows import matrix_shape
 
 
@@ -20,7 +33,8 @@ class Form:
     Attributes
     ----------
     sparse, kind, gaps, values
-        Rows; ``float32``, ``codebook`` or ``linear``; streams ``bits`` or ``huffman``, values also ``joint``.
+        Rows; ``float32``, ``codebook``, ``linear`` or ``shared`` (a codebook of integers); streams ``bits`` or
+        ``huffman``, values also ``joint``.
     long_gap, gap_bits
         Of sparse rows.
     per_row
@@ -77,6 +91,15 @@ def all_forms() -> Iterator[Form]:
                     )
 
 
+def integer_forms() -> Iterator[Form]:
+    """Those of integer networks."""
+    for form in all_forms():
+        if form.kind == "linear":
+            yield form
+        if form.kind == "codebook":
+            yield replace(form, kind="shared")
+
+
 def make_weight(rng: np.random.Generator, shape: tuple[int, ...], form: Form, *, density: float = 0.3) -> Encoding:
     """Store random numbers in a form; some rows and taps stay empty."""
     rows, columns = matrix_shape(shape)
@@ -119,11 +142,15 @@ def _stream(symbols: NDArray[np.uint16], width: int, how: str, form: Form) -> Bi
 
 def _values(
     rng: np.random.Generator, form: Form, stream: Bits | Huffman | Joint, width: int, rows: int
-) -> Codebook | Linear:
+) -> Codebook | Linear | IntegerCodebook:
     if form.kind == "codebook":
         centroids = rng.normal(size=7).astype(np.float32)
         centroids[5] = 0
         return Codebook(centroids, stream)
+    if form.kind == "shared":
+        integers = rng.integers(-128, 128, 7).astype(np.int8)
+        integers[5] = 0
+        return IntegerCodebook(integers, float(rng.uniform(0.01, 1)), stream)
     count = rows if form.per_row else 1
     scales = rng.uniform(0.01, 1, count).astype(np.float32)
     zero_points = rng.integers(0, 1 << width, 1 if form.symmetric else count).astype(np.uint16)

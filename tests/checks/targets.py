@@ -83,16 +83,24 @@ GCC = Target("gcc", "gcc", (*WARNINGS, "-O2", *SECTIONS[:2]), SECTIONS[2:])
 CLANG = Target("clang", "clang", (*WARNINGS, "-O2"))
 SANITIZED = Target("gcc-sanitized", "gcc", (*WARNINGS, *SANITIZERS), SANITIZERS)
 CLANG_SANITIZED = Target("clang-sanitized", "clang", (*WARNINGS, *SANITIZERS), SANITIZERS)
-M4 = Target(
-    "cortex-m4",
-    "arm-none-eabi-gcc",
-    (*PICOLIBC[:1], *CORTEX_M4, *WARNINGS, "-O2", *SECTIONS[:2]),
-    (*PICOLIBC, *CORTEX_M4, *SECTIONS[2:], *(f"-Wl,--defsym={name}={value}" for name, value in MEMORY.items())),
-    (
-        *("qemu-system-arm", "-M", "mps2-an386", "-semihosting-config", "enable=on,target=native"),
-        *("-display", "none", "-serial", "none", "-monitor", "none"),
-    ),
-)
+
+
+def _cortex(name: str, flags: tuple[str, ...], machine: str) -> Target:
+    """Describe a Cortex-M under QEMU, with semihosting."""
+    return Target(
+        name,
+        "arm-none-eabi-gcc",
+        (*PICOLIBC[:1], *flags, *WARNINGS, "-O2", *SECTIONS[:2]),
+        (*PICOLIBC, *flags, *SECTIONS[2:], *(f"-Wl,--defsym={key}={value}" for key, value in MEMORY.items())),
+        (
+            *("qemu-system-arm", "-M", machine, "-semihosting-config", "enable=on,target=native"),
+            *("-display", "none", "-serial", "none", "-monitor", "none"),
+        ),
+    )
+
+
+M3 = _cortex("cortex-m3", ("-mcpu=cortex-m3", "-mthumb"), "mps2-an385")  # without the DSP extension
+M4 = _cortex("cortex-m4", CORTEX_M4, "mps2-an386")
 HOSTS = (GCC, CLANG, SANITIZED)
 
 
@@ -260,7 +268,7 @@ def symbol_address(built: Build, name: str) -> int:
 
 def section_bytes(target: Target, path: Path) -> tuple[int, int, int]:
     """Bytes of text, data and bss of an object or a program."""
-    tool = "arm-none-eabi-size" if target is M4 else "size"
+    tool = "arm-none-eabi-size" if target.emulator else "size"
     text, data, bss = _command([tool, str(path)]).splitlines()[1].split()[:3]
     return int(text), int(data), int(bss)
 

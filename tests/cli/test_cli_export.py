@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from checks.small_networks import classifier, saved
 
@@ -56,3 +57,20 @@ def test_a_prefix_that_is_no_identifier_writes_nothing(
     assert main(["export", model, "--to", "c", "--prefix", prefix, "-o", str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err.startswith("refcompress: error: ")
     assert not (tmp_path / "out").exists()
+
+
+def test_an_integer_model_becomes_integer_c(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tflite", reason="needs the extra tflite")
+    from checks.tflite_networks import conv
+
+    from refcompress.formats import tflite_model
+
+    model = tmp_path / "m.tflite"
+    model.write_bytes(conv(np.random.default_rng(0)))
+    assert main(["export", str(model), "--to", "c", "--prefix", "net", "-o", str(tmp_path / "out")]) == 0
+    files = exporters.c.export(tflite_model.load(model), prefix="net")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == files
+    assert b"int8_t" in files["net.h"]
+    capsys.readouterr()
+    assert main(["export", str(model), "--to", "blob", "-o", str(tmp_path / "image")]) == 1
+    assert "an integer network" in capsys.readouterr().err

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checks.frameworks import framework
 from checks.small_networks import classifier, saved, two_ended
 
 from refcompress.cli import main
 from refcompress.cli.verify import keras_version, own_reference
-from refcompress.run import run
+from refcompress.run import run, run_all
 
 X = np.random.default_rng(3).normal(size=(4, 12)).astype(np.float32)
 
@@ -43,9 +44,9 @@ def test_the_first_wrong_output_is_named_and_exits_with_1(tmp_path: Path, capsys
     assert main(["verify", model, reference, "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
     assert (document["within"], document["first_bad"]) == (False, "second")
-    assert [output["within"] for output in document["outputs"]] == [True, False]
-    assert document["outputs"][1]["worst"] == [1, 2]
-    assert document["outputs"][1]["max_difference"] == 0.25
+    assert [output["within"] for output in document["tensors"]] == [True, False]
+    assert document["tensors"][1]["worst"] == [1, 2]
+    assert document["tensors"][1]["max_difference"] == 0.25
     assert main(["verify", model, _reference(tmp_path, x0=a, x1=b, y0=a, y1=right)]) == 0
 
 
@@ -53,7 +54,7 @@ def test_not_a_number_is_a_wrong_output_and_still_json(tmp_path: Path, capsys: p
     model = saved(classifier(), tmp_path / "m.rcz")
     reference = _reference(tmp_path, x=X, y=np.full((4, 4), np.nan, np.float32))
     assert main(["verify", model, reference, "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["outputs"][0]["max_ratio"] is None
+    assert json.loads(capsys.readouterr().out)["tensors"][0]["max_ratio"] is None
 
 
 def test_of_several_references_one_can_be_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,3 +91,122 @@ def test_published_networks_are_verified_by_their_own_generation(
     assert own_reference(str(model), ["y0_k2", "y0_k3"]) == "k2"
     assert main(["verify", str(model), str(reference), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["reference"] == "k2"
+
+
+def _layers(directory: Path, **changes: np.ndarray) -> tuple[str, str]:
+    """Save a classifier, and its activations under the names of its nodes, some of them changed."""
+    graph = classifier()
+    activations = run_all(graph, X)
+    named = {node.name: activations[node.output] for node in graph.nodes}
+    return saved(graph, directory / "m.rcz"), _reference(directory, x=X, **{**named, **changes})
+
+
+def test_layers_of_a_right_run_are_within(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, arrays = _layers(tmp_path)
+    assert main(["verify", model, arrays, "--layers"]) == 0
+    out = capsys.readouterr().out
+    assert "all layers are within their probed bounds" in out
+    assert all(name in out for name in ("fc1", "relu", "fc2", "softmax"))
+
+
+def test_the_first_wrong_layer_is_named_with_its_cause(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hidden = run_all(classifier(), X)["h"]
+    model, arrays = _layers(tmp_path, relu=np.where(hidden > 0, hidden, np.float32(0.1) * hidden))
+    assert main(["verify", model, arrays, "--layers"]) == 1
+    out = capsys.readouterr().out
+    assert "relu differs; with a leaky ReLU of slope 0.1 it agrees" in out
+    assert "layer 'relu' is NOT within its probed bound" in out
+    assert main(["verify", model, arrays, "--layers", "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["first_bad"] == "relu"
+    # what comes after it was fed what was right
+    assert [layer["state"] for layer in document["tensors"]] == ["within", "wrong", "wrong", "within"]
+
+
+def test_layers_take_inputs_and_outputs_by_their_short_names(tmp_path: Path) -> None:
+    model = saved(classifier(), tmp_path / "m.rcz")
+    activations = run_all(classifier(), X)
+    np.savez(tmp_path / "x.npz", x=X)
+    arrays = _reference(tmp_path, h=activations["h"], y=activations["y"], unrelated=X)
+    assert main(["verify", model, arrays, "--layers", "--inputs", str(tmp_path / "x.npz")]) == 0
+    assert main(["verify", model, _reference(tmp_path, x=X, other=X), "--layers"]) == 1
+
+
+def test_a_lower_precision_is_named_and_can_be_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = saved(two_ended(), tmp_path / "m.rcz")
+    a = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float16).astype(np.float32)
+    total = (a + a[::-1]).astype(np.float16).astype(np.float32)
+    arrays = _reference(tmp_path, x0=a, x1=a[::-1], y0=np.maximum(a, 0), y1=total)
+    assert main(["verify", model, arrays]) == 1
+    assert "float16 weights and activations, float32 sums" in capsys.readouterr().out
+    assert main(["verify", model, arrays, "--precision", "float16"]) == 0
+    assert main(["verify", model, arrays, "--precision", "float17"]) == 1
+    assert "there are float32, tf32, float16" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["md", "html", "json"])
+def test_reports_are_written(ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, arrays = _layers(tmp_path)
+    report = tmp_path / f"report.{ending}"
+    assert main(["verify", model, arrays, "--layers", "--report", str(report)]) == 0
+    assert "all layers are within their probed bounds" in report.read_text(encoding="utf-8")
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        ([], 2, "give either OUTPUTS.npz"),
+        (["ARRAYS", "--framework", "keras"], 2, "give either OUTPUTS.npz"),
+        (["ARRAYS", "--framework-model", "m.h5"], 1, "goes with --framework"),
+        (["ARRAYS", "--layers", "--reference", "k2"], 1, "chooses among outputs of a file"),
+        (["ARRAYS", "--report", "report.pdf"], 1, ".md, .html or .json"),
+        (["ARRAYS", "--report", "ARRAYS"], 1, "is also read"),
+        (["--framework", "keras", "--samples", "0"], 1, "at least 1"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    options: list[str], code: int, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, arrays = _layers(tmp_path)
+    assert main(["verify", model, *(arrays if option == "ARRAYS" else option for option in options)]) == code
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("layers", [[], ["--layers"]])
+def test_a_framework_is_run(layers: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    framework("tensorflow")
+    keras = framework("keras")
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3, "relu"), keras.layers.Dense(2, "softmax")])
+    model.save(tmp_path / "m.keras")
+    options = ["--framework", "keras", "--samples", "3", "--seed", "7", "--json", *layers]
+    assert main(["verify", str(tmp_path / "m.keras"), *options]) == 0
+    document = json.loads(capfd.readouterr().out)
+    assert document["inputs"] == "3 random samples of seed 7"
+    assert document["layers"] == bool(layers)
+    assert len(document["tensors"]) == (2 if layers else 1)
+
+
+@pytest.mark.parametrize("name", ["ad01", "resnet8"])
+def test_integer_outputs_are_told_apart_by_runtime(
+    name: str, shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tflite", reason="reads .tflite files")
+    model = str(shared_data / "tflite" / f"{name}_int8.tflite")
+    with np.load(shared_data / "tflite" / f"{name}_int8_io.npz") as file:
+        arrays = {key: file[key][:3] for key in ("x", "y", "y_tflm")}
+    assert main(["verify", model, _reference(tmp_path, **arrays)]) == 0
+    out = capsys.readouterr().out
+    assert "y is exactly what tflite" in out
+    assert "y_tflm is exactly what" in out
+    arrays["y"] = arrays["y"] ^ 1
+    assert main(["verify", model, _reference(tmp_path, **arrays), "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["references"][""]["exact"] == []
+    assert "tflm" in document["references"]["tflm"]["exact"]
+    assert main(["verify", model, _reference(tmp_path, **arrays), "--reference", "tflm"]) == 0
+    assert main(["verify", model, _reference(tmp_path, x=arrays["x"]), "--layers"]) == 1
+    assert main(["verify", model, _reference(tmp_path, x=arrays["x"])]) == 1
+    assert "no integer outputs" in capsys.readouterr().err

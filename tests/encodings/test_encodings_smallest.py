@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from refcompress import encodings
-from refcompress.encodings import Bits, Codebook, Csr, Dense, Float32, Linear, huffman
+from refcompress.encodings import Bits, Codebook, Csr, Dense, Float32, IntegerCodebook, Linear, huffman, integers
 from refcompress.encodings.packed import size_bytes
 from refcompress.encodings.rows import to_rows
+from refcompress.errors import OptionError
 
 ODD_VALUES = np.array([0.0, -0.0, 1.0, -1.0, 0.5, np.inf, -np.inf, np.nan, 1e-45, 3.4028235e38], np.float32).tolist()
 
@@ -91,3 +92,32 @@ def test_codes_keep_to_the_limit() -> None:
     found = encodings.smallest(encodings.encode(array), limit_bits=6)
     assert isinstance(found.values, Codebook)
     assert found.values.labels.lengths.max() == 6
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1), st.sampled_from([2, 5, 16, 300]), st.sampled_from([None, 10]))
+def test_integers_stay_integers(seed: int, density: float, levels: int, limit_bits: int | None) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.choice(rng.integers(-127, 128, levels), (5, 40)) * (rng.random((5, 40)) < density)
+    scales = np.array([0.25], np.float32)
+    before = integers.from_rows(rows, (40, 5), scales, 8)
+    found = encodings.smallest(before, limit_bits=limit_bits, keep_integers=True)
+    again = encodings.smallest(found, limit_bits=limit_bits, keep_integers=True)
+    assert np.array_equal(integers.rows_of(found), rows)
+    assert np.array_equal(integers.rows_of(again), rows)
+    assert np.array_equal(bits_of(encodings.decode(found)), bits_of(encodings.decode(before)))
+    assert size_bytes(again) <= size_bytes(found) <= size_bytes(before)
+
+
+def test_few_integers_are_stored_as_labels_where_no_code_is_allowed() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.choice(np.array([-100, -20, 30, 127]), (50, 40))
+    before = integers.from_rows(rows, (40, 50), np.ones(1, np.float32), 8)
+    found = encodings.smallest(before, limit_bits=None, keep_integers=True)
+    assert isinstance(found.values, IntegerCodebook)
+    # 4 bytes of header, 4 of counts, 4 of scale, 4 centroids, and a quarter of a byte for each label
+    assert size_bytes(found) == 4 + 4 + 4 + 4 + 2000 // 4
+
+
+def test_what_holds_no_integers_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"stored as Float32; integers are Linear values"):
+        encodings.smallest(encodings.encode([1.0]), keep_integers=True)

@@ -204,6 +204,13 @@ def test_an_operator_without_a_kernel_is_named() -> None:
         exporters.c.export(graph, prefix="net")
 
 
+def test_an_add_that_broadcasts_is_named() -> None:
+    inputs = (TensorSpec("x", (2, 3)), TensorSpec("z", (3,)))
+    graph = Graph(inputs, ("y",), (Node("Add", "wide", ("x", "z"), "y", attrs=ops.NoAttrs()),), {})
+    with pytest.raises(ModelError, match=r"'wide'.*adds equal shapes only"):
+        exporters.c.export(graph, prefix="net")
+
+
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 def test_weights_that_are_not_finite_are_refused_by_name(value: float) -> None:
     b = Builder(0, x=(2,))

@@ -7,8 +7,10 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters.memory_plan import ELEMENT_BYTES, MemoryPlan, Place, plan
+from exporters.memory_plan import MemoryPlan, Place, plan
 from exporters.program import Program, Step
+
+ELEMENT_BYTES = 4
 
 
 def check(program: Program, found: MemoryPlan) -> None:

@@ -136,7 +136,7 @@ STRUCTURES: list[tuple[str, Spoil, str]] = [
     ("a dataset for a layer", group_as_dataset, "is no group"),
     ("no weights at all", without("model_weights"), "holds no 'model_weights'"),
     ("no group for a layer", without("model_weights/d"), "holds no 'd'"),
-    ("no dataset", without(PLACE), "holds no 'd/kernel:0'"),
+    ("no dataset", without(PLACE), "'/model_weights/d/d' holds no 'kernel:0'"),
     ("no layer_names", attribute("model_weights", "layer_names", None), "no attribute layer_names"),
     ("no weight_names", attribute("model_weights/d", "weight_names", None), "no attribute weight_names"),
     ("an unlisted layer", attribute("model_weights", "layer_names", [b"e"]), "holds none for it"),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from checks import keras_archives as ka
 from checks import keras_files as kf
 from checks.keras_files import image_input, layer, sequential
 
@@ -41,15 +41,38 @@ def test_a_saved_container_is_loaded_again(tmp_path: Path) -> None:
 def test_other_bytes_are_refused_saying_what_is_supported(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "model.h5"
     path.write_bytes(data)
-    with pytest.raises(FormatError, match=r"supported are \.rcz containers and Keras models saved whole as HDF5"):
+    with pytest.raises(FormatError, match=r"supported are \.rcz containers, ONNX models, and Keras models"):
         formats.load(path)
 
 
-def test_an_archive_is_refused_saying_how_to_convert_it(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "model.h5", "w") as archive:
-        archive.writestr("config.json", "{}")
-    with pytest.raises(FormatError, match=r"zip archive.*load_model\('model.keras'\).save\('model.h5'\)"):
-        formats.load(tmp_path / "model.h5")
+@pytest.mark.parametrize("name", ["model.keras", "model.h5"])
+def test_an_archive_is_seen_by_its_content(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(ka.archive(ka.members(MODEL, {"layers/dense": ("d", [WEIGHTS["d"]["d/kernel:0"]])})))
+    assert len(formats.load(path).nodes) == 1
+
+
+def test_a_tflite_model_is_refused_saying_what_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(100))
+    with pytest.raises(FormatError, match=r"refcompress\.formats\.tflite_model\.load"):
+        formats.load(path)
+
+
+def test_an_architecture_and_shapes_are_refused_where_they_mean_nothing(tmp_path: Path) -> None:
+    graph = formats.load(kf.write(tmp_path / "model.h5", MODEL, WEIGHTS))
+    path = tmp_path / "model.rcz"
+    formats.save(graph, path)
+    with pytest.raises(OptionError, match="architecture is for Keras files"):
+        formats.load(path, architecture=MODEL)
+    with pytest.raises(OptionError, match="input_shapes is for inputs of open sizes"):
+        formats.load(path, input_shapes={"x": (4,)})
+
+
+def test_a_given_architecture_counts_instead_of_that_of_the_file(tmp_path: Path) -> None:
+    path = kf.write(tmp_path / "model.h5", MODEL, WEIGHTS)
+    other = sequential(image_input("x", 4), layer("Dense", "d", units=2, use_bias=False, activation="relu"))
+    assert [node.op for node in formats.load(path, architecture=other).nodes] == ["Gemm", "Relu"]
 
 
 @pytest.mark.parametrize("name", ["missing.h5", ""])

@@ -49,7 +49,6 @@ CASES = [
     _case("C3", "after a joint stream", f"43010100 {ONE_GAP} {BOOK} 03 00", 25, "1 bytes follow"),
     # forms of later versions
     _case("C4", "bit 7", f"80000000 {ONE}", 0, "newer version", (1,)),
-    _case("C4", "values of kind 3", f"06010000 {ONE}", 0, "newer version", (1,)),
     # gaps of a dense array
     _case("C5", "escapes", f"08000000 {ONE}", 0, "not sparse", (1,)),
     _case("C5", "a code of gaps", f"20000010 {ONE}", 0, "not sparse", (1,)),
@@ -128,5 +127,12 @@ CASES = [
     _case("C19", "an escape at the end", f"09000100 02000000 01000000 01000000 {ONE} 02", 4, "last gap"),
     _case("C20", "an escape with an integer", f"4b010100 02000000 01000000 {BOOK} 0b", 4, "escape carries"),
     _case("C21", "an entry past the end", f"01000200 {ONE_GAP} 01000000 {ONE} 02", 4, "past the end", (2,)),
+    _case("C22", "padding", f"06010000 02000100 {ONE} 01ff0000 00", 4, "do not fit"),
+    _case("C22", "labels wider than needed", f"06020000 02000000 {ONE} 01ff0000 00", 4, "do not fit"),
+    _case("C22", "padding behind the centroids", f"06010000 02000000 {ONE} 01ff0001 00", 4, "not 0"),
+    _case("C22", "no centroids", f"06010000 00000000 {ONE} 00", 4, "0 integer centroids"),
+    _case("C22", "257 centroids", f"06090000 01010000 {ONE}" + "00" * 265, 4, "257 integer centroids"),
+    _case("C22", "a scale of 0", "06010000 02000000 00000000 01ff0000 00", 4, "positive and finite"),
+    _case("C22", "an infinite scale", "06010000 02000000 0000807f 01ff0000 00", 4, "positive and finite"),
     _case("C21", "an entry of no element", f"01000100 {ONE_GAP} 01000000 {ONE} 00", 4, "past the end", (0,)),
 ]

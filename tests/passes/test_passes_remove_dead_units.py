@@ -561,6 +561,28 @@ def test_a_residual_channel_goes_when_nobody_reads_it() -> None:
     assert shapes(checked(residual([], [], unread=[3])))["trunk/weight"] == (3, 3, 2, 3)
 
 
+def test_a_vector_added_at_every_position_loses_the_channels_of_the_image() -> None:
+    net = Net(x=(5, 5, 2), z=(3,))
+    net.conv("image", "x", kernel(3, 3, 2, 4, dead=[0]))
+    net.gemm("vector", "z", kernel(3, 4, dead=[0]))
+    net.add("Add", "sum", "image", "vector")
+    net.conv("y", "sum", kernel(1, 1, 4, 2, unread=[3]))
+    after = checked(net.graph())
+    assert shapes(after)["image/weight"] == (3, 3, 2, 2)
+    assert shapes(after)["vector/weight"] == (3, 2)
+
+
+def test_a_channel_that_is_added_to_all_others_ties_nothing_and_stays_with_them() -> None:
+    net = Net(x=(5, 5, 2))
+    net.conv("one", "x", kernel(3, 3, 2, 1), ONE[:1])
+    net.conv("many", "x", kernel(3, 3, 2, 4, dead=[0]))
+    net.add("Add", "sum", "one", "many")
+    net.conv("y", "sum", kernel(1, 1, 4, 2, unread=[3]))
+    after = checked(net.graph())
+    assert shapes(after)["one/weight"] == (3, 3, 2, 1)
+    assert shapes(after)["many/weight"] == (3, 3, 2, 4)
+
+
 def test_a_constant_beside_a_living_summand_stays() -> None:
     after = checked(residual([0], [1]))
     assert shapes(after)["trunk/weight"] == (3, 3, 2, 4)

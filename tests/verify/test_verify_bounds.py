@@ -26,7 +26,8 @@ from refcompress.ops.global_average_pool import GlobalAveragePool
 from refcompress.ops.max_pool import MaxPool
 from refcompress.run import run_all, run_exact_all
 from refcompress.verify import probes
-from refcompress.verify.bounds import certain_gamma, error_bounds, probabilistic_gamma
+from refcompress.verify.bounds import error_bounds
+from refcompress.verify.precision import PRECISIONS, certain_gamma, probabilistic_gamma
 
 MODELS = ("deterministic", "probabilistic", "probed")
 U = UNIT_ROUNDOFF
@@ -144,7 +145,7 @@ def test_probed_bounds_agree_with_the_derivatives_of_a_linear_network() -> None:
     graph = Graph((TensorSpec("x", (20,)),), ("y",), nodes, {"a": encode(a), "b": encode(b)})
     x = rng.normal(size=(1, 20)).astype(np.float32)
     reference = {name: np.asarray(v, np.float64) for name, v in run_all(graph, x, dtype=np.float64).items()}
-    got = probes.probed_bounds(graph, reference, {"x": np.zeros((1, 20))})["y"][0]
+    got = probes.probed_bounds(graph, reference, {"x": np.zeros((1, 20))}, PRECISIONS["float32"])["y"][0]
     first = np.sqrt(21) * U * (np.abs(x[0]) @ np.abs(a).astype(np.float64))
     second = np.sqrt(31) * U * (np.abs(reference["h"][0]) @ np.abs(b).astype(np.float64))
     # an element's own and its channel's deviate (one sample: the same thing), and the array's
@@ -203,6 +204,8 @@ def test_unknown_models_and_wrong_inputs_are_refused() -> None:
     graph = mlp(np.random.default_rng(0), [2, 3], "Relu", "Relu")
     with pytest.raises(OptionError, match="deterministic, probabilistic, probed"):
         error_bounds(graph, np.zeros((1, 2)), model="hopeful")  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="float32, tf32, float16"):
+        error_bounds(graph, np.zeros((1, 2)), precision="float8")
     with pytest.raises(DataError):
         error_bounds(graph, np.zeros((1, 3)))
 

@@ -55,7 +55,7 @@ def test_outputs_of_float32_arithmetic_are_within() -> None:
     verdict = compare(network(), data())
     assert verdict.within
     assert verdict.first_bad is None
-    (output,) = verdict.outputs
+    (output,) = verdict.tensors
     assert (output.name, output.array) == ("out", "y")
     assert 0 < output.max_ratio <= 1
     assert output.max_difference <= output.max_bound < 1e-4 * output.max_value
@@ -65,7 +65,7 @@ def test_verdict_is_what_its_definition_says() -> None:
     arrays = data()
     arrays["y"][3, 2] += 0.01
     verdict = compare(network(), arrays, model="deterministic")
-    (output,) = verdict.outputs
+    (output,) = verdict.tensors
     exact = arrays["x"].astype(np.float64) @ WEIGHT.astype(np.float64)
     assert not verdict.within
     assert verdict.first_bad == "out"
@@ -83,8 +83,8 @@ def test_an_output_that_is_not_finite_is_bad_and_no_crash(value: float) -> None:
     arrays["y"][1, 0] = value
     verdict = compare(network(), arrays)
     assert not verdict.within
-    assert verdict.outputs[0].worst == (1, 0)
-    assert verdict.outputs[0].max_ratio == verdict.outputs[0].max_difference == np.inf
+    assert verdict.tensors[0].worst == (1, 0)
+    assert verdict.tensors[0].max_ratio == verdict.tensors[0].max_difference == np.inf
 
 
 def test_first_bad_output_is_named() -> None:
@@ -93,18 +93,18 @@ def test_first_bad_output_is_named() -> None:
     assert compare(two_by_two(), arrays).within
     arrays["y1"] = b
     verdict = compare(two_by_two(), arrays)
-    assert [output.within for output in verdict.outputs] == [True, False]
+    assert [output.within for output in verdict.tensors] == [True, False]
     assert verdict.first_bad == "positive"
-    assert verdict.outputs[1].worst == (0, 0)
+    assert verdict.tensors[1].worst == (0, 0)
 
 
 def test_samples_are_told_apart_across_the_pieces_they_are_computed_in(monkeypatch: pytest.MonkeyPatch) -> None:
     # three samples of ten elements; the module, not the function of its name
-    monkeypatch.setattr(import_module("refcompress.verify.compare"), "ELEMENTS_AT_ONCE", 31)
+    monkeypatch.setattr(import_module("refcompress.verify.bounds"), "ELEMENTS_AT_ONCE", 31)
     arrays = data(8)
     assert compare(network(), arrays).within
     arrays["y"][5, 1] += 1
-    assert compare(network(), arrays).outputs[0].worst == (5, 1)
+    assert compare(network(), arrays).tensors[0].worst == (5, 1)
 
 
 def test_an_output_that_is_an_input_must_be_equal() -> None:
@@ -113,7 +113,7 @@ def test_an_output_that_is_an_input_must_be_equal() -> None:
     assert compare(graph, {"x": x, "y": x}).within
     verdict = compare(graph, {"x": x, "y": np.nextafter(x, np.float32(3))})
     assert not verdict.within
-    assert verdict.outputs[0].max_ratio == np.inf
+    assert verdict.tensors[0].max_ratio == np.inf
 
 
 def generations() -> dict[str, NDArray[Any]]:
@@ -127,7 +127,7 @@ def test_reference_asked_for_counts() -> None:
     assert compare(network(), generations(), reference="_k2").reference == "k2"
     verdict = compare(network(), generations(), reference="k3")
     assert not verdict.within
-    assert verdict.outputs[0].array == "y0_k3"
+    assert verdict.tensors[0].array == "y0_k3"
 
 
 def test_outputs_without_suffix_count_first() -> None:
@@ -196,11 +196,11 @@ def test_outputs_of_keras_are_within_bounds_that_mean_something(name: str, share
     graph, arrays = real(shared_data, name)
     verdict = compare(graph, arrays)  # of both generations, where there are two
     assert verdict.within
-    assert verdict.outputs[0].max_bound < 3e-3 * verdict.outputs[0].max_value
+    assert verdict.tensors[0].max_bound < 3e-3 * verdict.tensors[0].max_value
 
 
 def test_progress_goes_to_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("refcompress.verify.compare"), "ELEMENTS_AT_ONCE", 20)
+    monkeypatch.setattr(import_module("refcompress.verify.bounds"), "ELEMENTS_AT_ONCE", 20)
     shares: list[float] = []
     compare(network(), data(5), progress=shares.append)
     assert shares == [0.4, 0.8, 1.0]

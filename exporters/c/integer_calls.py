@@ -1,0 +1,126 @@
+"""Calls of the kernels of integer networks, and their descriptors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from exporters.c.tensors import Data
+from exporters.program import Step, form_name, form_of
+
+# A step, where its inputs, its output and its scratch memory are, the data -> statements
+IntegerCall = Callable[[Step, list[str], Data], list[str]]
+
+
+def _integers(step: Step) -> dict[str, str]:
+    return {key: str(value) for key, value in step.integers.items()}
+
+
+def _sizes(step: Step) -> dict[str, str]:
+    return {key: f"{value}u" for key, value in step.sizes.items()}
+
+
+def _scale(step: Step, data: Data, before: str = "") -> dict[str, str]:
+    fields = {f"{before}scale.{role}": data.table(step.tables[role]) for role in ("bias", "factors", "shifts")}
+    return {**fields, f"{before}scale.zero_point": str(step.integers["zero_point"])}
+
+
+def _rows(step: Step, data: Data, rows: int, columns: int, before: str = "") -> dict[str, str]:
+    return {
+        f"{before}weights": data.table(step.tables["weights"]),
+        **_scale(step, data, before),
+        f"{before}rows": f"{rows}u",
+        f"{before}columns": f"{columns}u",
+        f"{before}in_zero_point": str(step.integers["in_zero_point"]),
+    }
+
+
+def _gemm(step: Step, at: list[str], data: Data) -> list[str]:
+    name = data.descriptor("rc_q_rows", step.name, _rows(step, data, step.sizes["rows"], step.sizes["columns"]))
+    return [f"rc_q_gemm(&{name}, {', '.join(at)});"]
+
+
+def _points(step: Step, at: list[str], data: Data) -> list[str]:
+    sizes = step.sizes
+    name = data.descriptor("rc_q_rows", step.name, _rows(step, data, sizes["out_channels"], sizes["in_channels"]))
+    x, y, columns = at
+    return [f"rc_q_conv_points(&{name}, {x}, {y}, {sizes['out_w']}u, {columns});"]
+
+
+def _conv(step: Step, at: list[str], data: Data) -> list[str]:
+    sizes = step.sizes
+    columns = sizes["kernel_h"] * sizes["kernel_w"] * sizes["in_channels"] // sizes["group"]
+    fields = _rows(step, data, sizes["out_channels"], columns, "rows.")
+    fields |= {f"window.{key}": value for key, value in _sizes(step).items()}
+    name = data.descriptor("rc_q_conv", step.name, fields)
+    return [f"rc_{step.kernel}(&{name}, {', '.join(at)});"]
+
+
+def _weights(step: Step, data: Data) -> tuple[str, str]:
+    """Return the name of a streamed weight's descriptor and that of its form."""
+    if step.weight is None:
+        return data.plain_weights(step.tables["weights"]), "dense_int8"
+    return data.integer_weights(step.weight), form_name(form_of(step.weight.encoding))
+
+
+def _gemm_stream(step: Step, at: list[str], data: Data) -> list[str]:
+    weights, form = _weights(step, data)
+    fields = {"weights": f"&{weights}", **_scale(step, data), **_sizes(step)}
+    name = data.descriptor("rc_q_gemm_stream", step.name, fields)
+    return [f"rc_q_gemm_{form}(&{name}, {', '.join(at)});"]
+
+
+def _conv_stream(step: Step, at: list[str], data: Data) -> list[str]:
+    weights, form = _weights(step, data)
+    fields = {"weights": f"&{weights}", **_scale(step, data), "in_zero_point": str(step.integers["in_zero_point"])}
+    fields |= {f"window.{key}": value for key, value in _sizes(step).items()}
+    name = data.descriptor("rc_q_conv_stream", step.name, fields)
+    return [f"rc_q_conv_{form}(&{name}, {', '.join(at)});"]
+
+
+def _described(c_type: str) -> IntegerCall:
+    def call(step: Step, at: list[str], data: Data) -> list[str]:
+        fields = {role: data.table(table) for role, table in step.tables.items()}
+        name = data.descriptor(c_type, step.name, {**fields, **_sizes(step), **_integers(step)})
+        return [f"rc_{step.kernel}(&{name}, {', '.join(at)});"]
+
+    return call
+
+
+def _plain(step: Step, at: list[str], data: Data) -> list[str]:
+    """Pass input, output, sizes, integers and tables in the order of the C declaration."""
+    words = [*at, *_sizes(step).values(), *_integers(step).values(), *map(data.table, step.tables.values())]
+    return [f"rc_{step.kernel}({', '.join(words)});"]
+
+
+def _add(step: Step, at: list[str], data: Data) -> list[str]:
+    name = data.descriptor("rc_q_sum", step.name, _integers(step))
+    return [f"rc_q_add(&{name}, {', '.join(at)}, {step.sizes['n']}u);"]
+
+
+def _concat(step: Step, at: list[str], _data: Data) -> list[str]:
+    *inputs, output = at
+    lines, shift = [], 0
+    for name, part in zip(inputs, step.parts, strict=True):
+        to = f"{output} + {shift}" if shift else output
+        lines.append(f"rc_q_concat({name}, {to}, {step.sizes['blocks']}u, {part}u, {step.sizes['pitch']}u);")
+        shift += part
+    return lines
+
+
+INTEGER_CALLS: dict[str, IntegerCall] = {
+    "q_add": _add,
+    "q_average_pool": _described("rc_q_pool"),
+    "q_clamp": _plain,
+    "q_concat": _concat,
+    "q_conv_depthwise": _conv,
+    "q_conv_pixels": _conv,
+    "q_conv_points": _points,
+    "q_conv_stream": _conv_stream,
+    "q_gemm": _gemm,
+    "q_gemm_stream": _gemm_stream,
+    "q_global_mean": _described("rc_q_mean"),
+    "q_max_pool": _described("rc_q_pool"),
+    "q_pad": _described("rc_q_pad_sizes"),
+    "q_softmax": _described("rc_q_softmax_sizes"),
+    "q_table": _plain,
+}

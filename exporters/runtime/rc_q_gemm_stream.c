@@ -1,0 +1,76 @@
+/* rc_q_gemm_stream.c - fully connected layers of int8 networks whose weights are decoded while they are multiplied.
+ * Sums are unsigned, so that they wrap. */
+#include "rc_q_gemm.h"
+
+RC_INLINE void gemm_dense(const rc_q_gemm_stream *gemm, const int8_t *x, int8_t *y, uint32_t form)
+{
+    const int8_t *const end = x + gemm->columns;
+    rc_q_cursor cursor;
+    uint32_t row;
+
+    rc_q_cursor_open(&cursor, gemm->weights, form);
+    for (row = 0u; row < gemm->rows; row++) {
+        uint32_t sum = (uint32_t)gemm->scale.bias[row];
+        const int8_t *next = x;
+        rc_q_cursor_row(&cursor, gemm->weights, row, form);
+        while (next != end) {
+            sum += (uint32_t)(rc_q_cursor_value(&cursor, form) * *next++);
+        }
+        y[row] = (int8_t)rc_q_unit(sum, &gemm->scale, row);
+    }
+}
+
+/* Store the sum of the current row and those of rows that have no entry before `column`, which counts from the start
+ * of the current row; go to the row it lies in. Out of line, so that the loop of the entries keeps its registers. */
+RC_OUTLINE uint32_t next_row(const rc_q_gemm_stream *gemm, int8_t *y, uint32_t *row, uint32_t sum, uint32_t column)
+{
+    uint32_t at = *row;
+
+    do {
+        y[at] = (int8_t)rc_q_unit(sum, &gemm->scale, at);
+        at++;
+        sum = at < gemm->rows ? (uint32_t)gemm->scale.bias[at] : 0u;
+        column -= gemm->columns;
+    } while (column >= gemm->columns);
+    *row = at;
+    return column;
+}
+
+RC_INLINE void gemm_csr(const rc_q_gemm_stream *gemm, const int8_t *x, int8_t *y, uint32_t form)
+{
+    const rc_q_weights *const weights = gemm->weights;
+    const uint32_t columns = gemm->columns, escape = weights->stream.escape;
+    uint32_t row = 0u, column = 0u, sum = (uint32_t)gemm->scale.bias[0], left;
+    rc_q_cursor cursor;
+
+    rc_q_cursor_open(&cursor, weights, form);
+    for (left = weights->stream.n_entries; left != 0u; left--) {
+        const uint32_t gap = rc_cursor_gap(&cursor.stream, form);
+        column += gap;
+        if (gap == escape) {
+            continue;
+        }
+        if (column >= columns) {
+            column = next_row(gemm, y, &row, sum, column);
+            sum = (uint32_t)gemm->scale.bias[row];
+            rc_q_cursor_row(&cursor, weights, row, form);
+        }
+        sum += (uint32_t)(rc_q_cursor_value(&cursor, form) * x[column]);
+        column++;
+    }
+    y[row] = (int8_t)rc_q_unit(sum, &gemm->scale, row);
+    for (row++; row < gemm->rows; row++) {
+        y[row] = (int8_t)rc_q_unit((uint32_t)gemm->scale.bias[row], &gemm->scale, row);
+    }
+}
+
+#define RC_DEFINE(name, form)                                                       \
+    void rc_q_gemm_##name(const rc_q_gemm_stream *gemm, const int8_t *x, int8_t *y) \
+    {                                                                               \
+        if (((form)&RC_CSR) != 0u) {                                                \
+            gemm_csr(gemm, x, y, form);                                             \
+        } else {                                                                    \
+            gemm_dense(gemm, x, y, form);                                           \
+        }                                                                           \
+    }
+RC_Q_FORMS(RC_DEFINE)

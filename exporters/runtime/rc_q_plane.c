@@ -1,0 +1,121 @@
+/* rc_q_plane.c - the inner loops of the weight-stationary convolutions of int8 networks. */
+#include "rc_q_plane.h"
+
+/* Outputs first..first+count-1 of `n_outputs` whose tap at `offset` - pad lies inside an input of `length`. */
+static uint32_t reach(uint32_t offset, uint32_t pad, uint32_t stride, uint32_t length, uint32_t n_outputs,
+                      uint32_t *first)
+{
+    const uint32_t begin = pad > offset ? (pad - offset + stride - 1u) / stride : 0u;
+    uint32_t end = length + pad > offset ? (length + pad - offset + stride - 1u) / stride : 0u;
+
+    end = end < n_outputs ? end : n_outputs;
+    *first = begin;
+    return end > begin ? end - begin : 0u;
+}
+
+/* One sum is loaded and stored once for n_taps weights; n_taps is a constant of each instance. */
+RC_INLINE void apply(const rc_q_plane *plane, uint32_t n_taps)
+{
+    const rc_q_window *const window = &plane->conv->window;
+    const uint32_t step = window->stride_w * window->in_channels;
+    const uint32_t x_pitch = window->stride_h * window->in_w * window->in_channels, pitch = window->out_w;
+    const uint32_t columns = plane->columns;
+    const int32_t w0 = plane->weight[0], w1 = n_taps > 1u ? plane->weight[1] : 0;
+    const int32_t w2 = n_taps > 2u ? plane->weight[2] : 0, w3 = n_taps > 3u ? plane->weight[3] : 0;
+    const int32_t start = -plane->conv->in_zero_point * (w0 + w1 + w2 + w3);
+    uint32_t row;
+
+    for (row = 0u; row < plane->rows; row++) {
+        const int8_t *const base = plane->x_first + row * x_pitch;
+        const int8_t *const x0 = base + plane->channel[0];
+        const int8_t *const x1 = n_taps > 1u ? base + plane->channel[1] : base;
+        const int8_t *const x2 = n_taps > 2u ? base + plane->channel[2] : base;
+        const int8_t *const x3 = n_taps > 3u ? base + plane->channel[3] : base;
+        uint32_t *sum = plane->first + row * pitch;
+        uint32_t *const end = sum + columns;
+        uint32_t i;
+        for (i = 0u; sum != end; sum++, i += step) {
+            int32_t more = start + w0 * x0[i];
+            more = n_taps > 1u ? more + w1 * x1[i] : more;
+            more = n_taps > 2u ? more + w2 * x2[i] : more;
+            more = n_taps > 3u ? more + w3 * x3[i] : more;
+            *sum += (uint32_t)more;
+        }
+    }
+}
+
+void rc_q_plane_flush(rc_q_plane *plane)
+{
+    switch (plane->n_taps) {
+    case 0u: break;
+    case 1u: apply(plane, 1u); break;
+    case 2u: apply(plane, 2u); break;
+    case 3u: apply(plane, 3u); break;
+    default: apply(plane, RC_Q_PLANE_TAPS); break;
+    }
+    plane->n_taps = 0u;
+}
+
+void rc_q_plane_move(rc_q_plane *plane, uint32_t tap)
+{
+    const rc_q_window *const window = &plane->conv->window;
+    const uint32_t kh = tap / window->kernel_w, kw = tap - kh * window->kernel_w;
+    const uint32_t down = kh * window->dilation_h, right = kw * window->dilation_w;
+    uint32_t group = 0u, top, left;
+
+    rc_q_plane_flush(plane);
+    plane->rows = reach(down, window->pad_top, window->stride_h, window->in_h, window->out_h, &top);
+    plane->columns = reach(right, window->pad_left, window->stride_w, window->in_w, window->out_w, &left);
+    if (plane->rows == 0u || plane->columns == 0u) {
+        plane->rows = 0u;
+        return;
+    }
+    if (window->group > 1u) {
+        group = plane->row / (window->out_channels / window->group) * (window->in_channels / window->group);
+    }
+    plane->x_first = plane->x + group +
+                     ((top * window->stride_h + down - window->pad_top) * window->in_w +
+                      (left * window->stride_w + right - window->pad_left)) *
+                         window->in_channels;
+    plane->first = plane->sums + top * window->out_w + left;
+}
+
+/* Every sum of the current channel is its bias. */
+static void begin(rc_q_plane *plane)
+{
+    const rc_q_window *const window = &plane->conv->window;
+    const uint32_t bias = (uint32_t)plane->conv->scale.bias[plane->row];
+    uint32_t i;
+
+    for (i = 0u; i < window->out_h * window->out_w; i++) {
+        plane->sums[i] = bias;
+    }
+    rc_q_plane_move(plane, 0u);
+}
+
+void rc_q_plane_next(rc_q_plane *plane)
+{
+    const rc_q_window *const window = &plane->conv->window;
+    int8_t *y = plane->y + plane->row;
+    uint32_t i;
+
+    rc_q_plane_flush(plane);
+    for (i = 0u; i < window->out_h * window->out_w; i++, y += window->out_channels) {
+        *y = (int8_t)rc_q_unit(plane->sums[i], &plane->conv->scale, plane->row);
+    }
+    plane->row++;
+    if (plane->row < window->out_channels) {
+        begin(plane);
+    }
+}
+
+void rc_q_plane_open(rc_q_plane *plane, const rc_q_conv_stream *conv, const int8_t *x, int8_t *y, void *sums)
+{
+    plane->conv = conv;
+    plane->x = x;
+    plane->y = y;
+    plane->sums = (uint32_t *)sums;
+    plane->row = 0u;
+    plane->n_taps = 0u;
+    begin(plane);
+}

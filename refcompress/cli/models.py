@@ -1,0 +1,80 @@
+"""The argument MODEL that most commands begin with, and how its file becomes a network."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from refcompress.cli.reference import reference_module
+from refcompress.errors import OptionError, did_you_mean
+
+if TYPE_CHECKING:
+    from refcompress.graph import Graph
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Declare MODEL and the options that say what its file does not."""
+    parser.add_argument("model", metavar="MODEL", help="Keras checkpoint (.h5, .keras, .weights.h5), .onnx or .rcz")
+    parser.add_argument(
+        "--architecture",
+        metavar="A",
+        help="for files of weights only: a Keras configuration (model.to_json()) or whole model as a file, or the name "
+        "of a network of reference_models (lenet-300-100, lenet-5)",
+    )
+    parser.add_argument(
+        "--input-shape",
+        metavar="NAME=H,W,C",
+        action="append",
+        default=[],
+        help="the shape of an input whose sizes the file leaves open; may be given several times",
+    )
+
+
+def load_model(args: argparse.Namespace) -> Graph:
+    """Load the network that the arguments of :func:`add_model` describe.
+
+    Raises
+    ------
+    OptionError
+        An option is malformed, or there is no such file.
+    FormatError, ModelError
+        As :func:`refcompress.formats.load`.
+
+    """
+    from refcompress import formats
+
+    shapes = dict(_input_shape(text) for text in args.input_shape)
+    if args.architecture is None or Path(args.architecture).exists():
+        return formats.load(args.model, architecture=args.architecture, input_shapes=shapes or None)
+    if shapes:
+        raise OptionError("--input-shape is for networks whose sizes are open; those of reference_models have theirs")
+    return formats.load_weights(_named(args.architecture), args.model)
+
+
+def _named(name: str) -> Graph:
+    import numpy as np
+
+    networks = reference_module("reference_models.reproduce", "the networks of reference_models are").NETWORKS
+    if name not in networks:
+        raise OptionError(
+            f"--architecture {name!r} is no file and no network{did_you_mean(name, networks)}; give a file, or one of "
+            f"{', '.join(networks)}"
+        )
+    graph: Graph = networks[name].build(np.random.default_rng(0))
+    return graph
+
+
+def _input_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """Read ``NAME=H,W,C``.
+
+    >>> _input_shape("image=96,96,3")
+    ('image', (96, 96, 3))
+    """
+    name, _, sizes = text.rpartition("=")
+    parts = sizes.split(",")
+    if not name or not all(part.isascii() and part.isdigit() and 0 < int(part[:10]) < 2**31 for part in parts):
+        raise OptionError(
+            f"--input-shape {text!r}; give the input's name and its sizes without the batch: image=224,224,3"
+        )
+    return name, tuple(map(int, parts))

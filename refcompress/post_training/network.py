@@ -1,0 +1,202 @@
+"""Full-integer quantization of a trained network by calibration samples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refcompress.encodings import Encoding, decode, encode, integers
+from refcompress.errors import ModelError
+from refcompress.graph import Graph, Node
+from refcompress.integer import IntegerNetwork, Quantization, real_bias
+from refcompress.integer.quantization import round_half_away
+from refcompress.passes import quantize
+from refcompress.passes.rewrite import fresh, with_nodes
+from refcompress.passes.rules import LayerRule, check_choice, check_number
+from refcompress.post_training.histograms import observe
+from refcompress.post_training.integer_form import integer_form
+from refcompress.post_training.integer_weights import Scales, integer_weight, least_scales, with_weight_options
+from refcompress.post_training.ranges import RANGES, Ranges, quantization_for, range_of
+from refcompress.post_training.shared_scales import Group, groups, rescaled
+from refcompress.run import DEFAULT_BATCH, Inputs
+
+SOFTMAX_SCALE = 2.0**-25  # integer Softmax takes no finer steps than 2^-26
+INT32_MAX = (1 << 31) - 1
+
+
+def quantize_network(
+    graph: Graph,
+    calibration: Inputs,
+    *,
+    ranges: Ranges = "minmax",
+    percentile: float = 99.99,
+    weight_bits: int = 8,
+    weight_ranges: quantize.Range = "minmax",
+    conv_scales: Scales = "channel",
+    gemm_scales: Scales = "channel",
+    keep_shared: bool = True,
+    layers: Sequence[LayerRule] = (),
+    batch_size: int = DEFAULT_BATCH,
+) -> IntegerNetwork:
+    """Make an integer network of a trained one, after training, as TFLite's quantization specification defines it.
+
+    Batch normalization is folded. Activations get one scale and zero point each, from what they are on the calibration
+    samples in float32; those that an operator only moves or chooses from share one, and what Softmax, Sigmoid and Tanh
+    make has the one that the specification gives. Weights are symmetric, without -128 (at 8 bits), and where they are
+    0 their integers are. Biases are 32-bit integers in steps of (input scale * weight scale); a weight scale so small
+    that its bias would exceed 2^30 is widened. Relu and Clip become clamps of the sum, convolution or product before
+    them. The result does not depend on whose roundings it will be run with.
+
+    Parameters
+    ----------
+    graph
+        The network, of operators that have an integer form. Weights may be pruned, shared or quantized.
+    calibration
+        Inputs as the network is fed in use, some hundreds as a rule: one array, a sequence of arrays in the order of
+        the inputs, or a mapping from their names; batch first. No labels are needed.
+    ranges
+        What the integers of an activation span. ``"minmax"``: all values seen. ``"percentile"``: the ``percentile`` of
+        a hundred in the middle. ``"mse"``: the range with the least squared error
+        (:func:`refcompress.post_training.ranges.least_error`). All hold 0. What moves activations of several
+        origins (Concat) spans the ranges of all.
+    percentile
+        50 to 100; for the second.
+    weight_bits
+        Width of the weights' integers, 2 to 8.
+    weight_ranges
+        What they span: ``"minmax"``, or with ``"mse"`` the share of that with the least squared error.
+    conv_scales, gemm_scales
+        One weight scale for each output unit (``"channel"``), or one for the ``"tensor"`` (what TFLite's
+        specification had for fully connected layers, and its converter did, until 2024).
+    keep_shared
+        Whether shared weights stay shared and quantized ones keep their integers. Shared weights have one scale: of
+        (largest centroid) / k for k = 1 ... 127, the one with the least squared error; their centroids are int8. They
+        take no notice of ``weight_bits``.
+    layers
+        Rules for single layers: ``weight_bits``, ``weight_ranges``, ``scales`` and ``keep_shared``.
+    batch_size
+        Calibration samples run together.
+
+    Returns
+    -------
+    IntegerNetwork
+        Inputs, outputs and layers keep their names. :func:`refcompress.integer.smallest` stores it in the fewest bytes.
+
+    Raises
+    ------
+    ModelError
+        An operator has no integer form, a weight is not finite, or a sum could exceed 32 bits.
+    DataError
+        The samples do not fit the network, or an activation is not finite.
+    OptionError
+        An option is out of range, or a rule matches no layer.
+
+    References
+    ----------
+    TensorFlow Lite 8-bit quantization specification; Jacob et al. 2018, "Quantization and training of neural networks
+    for efficient integer-arithmetic-only inference", sections 2 and 3.
+
+    Examples
+    --------
+    >>> from refcompress.graph import TensorSpec
+    >>> from refcompress.integer import dequantize, quantize, run_integer
+    >>> from refcompress.ops import NoAttrs
+    >>> nodes = (Node("Gemm", "fc", ("x",), "y", {"weight": "w"}, NoAttrs()),)
+    >>> graph = Graph((TensorSpec("x", (2,)),), ("y",), nodes, {"w": encode([[1.0], [-0.5]])})
+    >>> network = quantize_network(graph, [[0.0, 1.0], [2.0, 0.5], [-1.0, 3.0]])
+    >>> y, = run_integer(network, quantize([[2.0, 1.0]], network.quantizations["x"]))
+    >>> dequantize(y, network.quantizations["y"])
+    array([[1.4833335]], dtype=float32)
+
+    """
+    check_choice("ranges", ranges, RANGES)
+    check_number("percentile", percentile, 50, 100)
+    defaults = {"weight_bits": weight_bits, "weight_ranges": weight_ranges, "keep_shared": keep_shared}
+    form = _with_own_biases(rescaled(integer_form(graph)))
+    chosen = list(with_weight_options(form, layers, defaults, {"Conv": conv_scales, "Gemm": gemm_scales}))
+    tied = groups(form)
+    watched = [name for group in tied if group.given is None for name in group.sources]
+    seen = observe(form, watched, calibration, batch_size=batch_size, counts=ranges != "minmax")
+    spans = {name: range_of(histogram, ranges, percentile) for name, histogram in seen.items()}
+    quantizations = _quantizations(form, tied, spans)
+    input_scales = {node.name: quantizations[node.inputs[0]].scale for node in form.nodes if node.params}
+    weights: dict[str, Encoding] = {
+        weight.name: integer_weight(weight, least_scales(form, weight, input_scales), options)
+        for weight, options in chosen
+    }
+    biases, real = _biases(form, weights, input_scales)
+    network = IntegerNetwork(form.with_params({**weights, **real}), quantizations, biases)
+    _check_sums(network)
+    return network
+
+
+def _with_own_biases(graph: Graph) -> Graph:
+    """Give each layer a bias of its own: the integers of one depend on the scale of the layer's input."""
+    users = Counter(name for _, _, name in graph.weights())
+    nodes: list[Node] = []
+    added: dict[str, Encoding] = {}
+    for node in graph.nodes:
+        name = node.params.get("bias")
+        if name is not None and users[name] > 1:
+            own = fresh(f"{node.name}/bias", {**graph.params, **added})
+            added[own] = graph.params[name]
+            nodes.append(replace(node, params={**node.params, "bias": own}))
+        else:
+            nodes.append(node)
+    return with_nodes(graph, nodes, added) if added else graph
+
+
+def _quantizations(
+    graph: Graph, tied: Sequence[Group], spans: Mapping[str, tuple[float, float]]
+) -> dict[str, Quantization]:
+    for_softmax = {node.inputs[0] for node in graph.nodes if node.op == "Softmax"}
+    found: dict[str, Quantization] = {}
+    for group in tied:
+        quantization = group.given
+        if quantization is None:
+            low = min(spans[name][0] for name in group.sources)
+            high = max(spans[name][1] for name in group.sources)
+            least = SOFTMAX_SCALE if for_softmax.intersection(group.members) else 0.0
+            quantization = quantization_for(low, high, least_scale=least)
+        found.update(dict.fromkeys(group.members, quantization))
+    return found
+
+
+def _biases(
+    graph: Graph, weights: Mapping[str, Encoding], input_scales: Mapping[str, float]
+) -> tuple[dict[str, NDArray[np.int32]], dict[str, Encoding]]:
+    """Return the integers of each bias and what they stand for."""
+    biases: dict[str, NDArray[np.int32]] = {}
+    real: dict[str, Encoding] = {}
+    for node in graph.nodes:
+        name = node.params.get("bias")
+        if name is None:
+            continue
+        scales = integers.scales_of(weights[node.params["weight"]])
+        steps = input_scales[node.name] * scales.astype(np.float64)
+        rounded = round_half_away(decode(graph.params[name]).astype(np.float64) / steps)
+        biases[name] = rounded.astype(np.int32)
+        real[name] = encode(real_bias(biases[name], input_scales[node.name], scales))
+    return biases, real
+
+
+def _check_sums(network: IntegerNetwork) -> None:
+    """Refuse layers whose sums could leave 32 bits: some ten thousands of inputs, all of the same sign."""
+    for step in network.steps:
+        if "weight" not in step.params:
+            continue
+        rows = integers.rows_of(step.params["weight"]).astype(np.int64)
+        source = step.inputs[0]
+        least, most = source.low - source.zero_point, source.high - source.zero_point
+        up, down = np.maximum(rows, 0).sum(axis=1), np.minimum(rows, 0).sum(axis=1)
+        bias = np.zeros(len(rows), np.int64) if step.bias is None else step.bias.astype(np.int64)
+        reach = np.maximum(np.abs(up * most + down * least + bias), np.abs(up * least + down * most + bias))
+        if reach.max(initial=0) > INT32_MAX:
+            raise ModelError(
+                f"node {step.node.name!r} ({step.node.op}): sums of up to {reach.max()}, beyond 32 bits; give its "
+                "layer fewer weight_bits"
+            )

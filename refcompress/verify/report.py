@@ -1,0 +1,185 @@
+"""Verdicts for readers: one document of plain values, as JSON, Markdown or a page of HTML."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+from refcompress.errors import OptionError
+from refcompress.verify.page import ABOUT, page
+from refcompress.verify.precision import PRECISIONS
+from refcompress.verify.verdict import TensorVerdict, Verdict
+
+COLUMNS = ("", "compared", "operators", "verdict", "difference", "of its bound", "at", "largest bound", "largest value")
+
+
+def document(verdict: Verdict, about: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return a verdict as plain values: what JSON, Markdown and HTML are made of.
+
+    Parameters
+    ----------
+    verdict
+        What :func:`refcompress.verify.compare` or :func:`refcompress.verify.compare_layers` returned.
+    about
+        What was compared, for the reader: model, framework, inputs.
+
+    Examples
+    --------
+    >>> document(Verdict((), True, (), "", "probed", "float32"), {"model": "m.h5"})["summary"]
+    'all layers are within their probed bounds'
+
+    """
+    return {
+        **(about or {}),
+        "within": verdict.within,
+        "first_bad": verdict.first_bad,
+        "summary": summary(verdict),
+        "findings": [sentence(tensor) for tensor in verdict.bad],
+        "layers": verdict.layers,
+        "unseen": list(verdict.unseen),
+        "reference": verdict.reference,
+        "bound": verdict.model,
+        "precision": verdict.precision,
+        "tensors": [{**dataclasses.asdict(tensor), "within": tensor.within} for tensor in verdict.tensors],
+    }
+
+
+def summary(verdict: Verdict) -> str:
+    """Say in one line what was found."""
+    what = "layers" if verdict.layers else "outputs"
+    if verdict.within:
+        return f"all {what} are within their {verdict.model} bounds"
+    bad, first = verdict.bad, verdict.bad[0]
+    others = f"; {len(bad) - 1} more of {len(verdict.tensors)} {what} are not" if len(bad) > 1 else ""
+    return f"{what[:-1]} {first.name!r} is NOT within its {verdict.model} bound: {_finding(first)}{others}"
+
+
+def sentence(tensor: TensorVerdict) -> str:
+    """Say what is wrong with a tensor, and what explains it.
+
+    Examples
+    --------
+    >>> wrong = TensorVerdict("conv", "conv", "wrong", "", "with no bias it agrees", (), (), 1.0, 9.0, (0,), 1.0, 1.0)
+    >>> sentence(wrong)
+    'conv differs; with no bias it agrees'
+
+    """
+    return f"{tensor.name} {_finding(tensor)}"
+
+
+def _finding(tensor: TensorVerdict) -> str:
+    if tensor.state == "not comparable":
+        return f"cannot be compared: {tensor.cause}"
+    if tensor.state == "lower precision":
+        return f"differs; only a lower precision explains it: {PRECISIONS[tensor.precision].text}"
+    if tensor.cause:
+        return f"differs; {tensor.cause}"
+    return (
+        f"differs by {tensor.max_difference:.6g} at most, and at {list(tensor.worst)} by {tensor.max_ratio:.6g} times "
+        "the bound"
+    )
+
+
+def rows(tensors: list[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Cells of the table under :data:`COLUMNS`, one row for each tensor of a document."""
+    return [
+        (
+            str(tensor["name"]),
+            str(tensor["array"]),
+            " ".join(tensor["ops"]),
+            state(tensor),
+            *(_number(tensor[key]) for key in ("max_difference", "max_ratio")),
+            str(list(tensor["worst"])) if tensor["worst"] else "",
+            *(_number(tensor[key]) for key in ("max_bound", "max_value")),
+        )
+        for tensor in tensors
+    ]
+
+
+def state(tensor: Mapping[str, Any]) -> str:
+    """Say the verdict in a word or two.
+
+    Examples
+    --------
+    >>> state({"state": "lower precision", "precision": "tf32"})
+    'only in tf32'
+
+    """
+    if tensor["state"] == "lower precision":
+        return f"only in {tensor['precision']}"
+    return "within" if tensor["state"] == "within" else str(tensor["state"]).upper()
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if math.isfinite(value) else "not finite"
+
+
+def render(found: Mapping[str, Any], name: str) -> str:
+    """Write a document in the format that a file's name asks for.
+
+    Parameters
+    ----------
+    found
+        What :func:`document` returned.
+    name
+        Ends in ``.md``, ``.html`` or ``.json``.
+
+    Raises
+    ------
+    OptionError
+        It ends in something else.
+
+    Examples
+    --------
+    >>> print(render(document(Verdict((), False, (), "", "probed", "float32")), "report.md").splitlines()[2])
+    all outputs are within their probed bounds
+
+    """
+    ending = PurePath(name).suffix.lower()
+    if ending == ".json":
+        return json.dumps(finite(dict(found)), indent=2, allow_nan=False) + "\n"
+    if ending == ".md":
+        return markdown(found)
+    if ending in {".html", ".htm"}:
+        return page(found, COLUMNS, rows(found["tensors"]))
+    raise OptionError(f"a report named {name!r}; its ending says the format: .md, .html or .json")
+
+
+def finite(value: Any) -> Any:
+    """Replace numbers that JSON cannot hold by None.
+
+    Examples
+    --------
+    >>> finite({"a": [1.0, math.inf]})
+    {'a': [1.0, None]}
+
+    """
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """Write a document as Markdown."""
+    lines = ["# Verification", "", _escaped(str(found["summary"])), ""]
+    lines += [f"- {key}: {_escaped(str(found[key]))}" for key in ABOUT if found.get(key)]
+    if found["unseen"]:
+        lines.append(f"- not compared: {_escaped(', '.join(found['unseen']))}")
+    if found["findings"]:
+        lines += ["", "## What differs", "", *(f"1. {_escaped(text)}" for text in found["findings"])]
+    lines += ["", "## " + ("Layers" if found["layers"] else "Outputs"), ""]
+    lines.append("| " + " | ".join(COLUMNS) + " |")
+    lines.append("|" + "---|" * len(COLUMNS))
+    lines += ["| " + " | ".join(map(_escaped, row)) + " |" for row in rows(found["tensors"])]
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """Keep names from being read as Markdown."""
+    return "".join(f"\\{char}" if char in "\\`*_{}[]<>#|" else char for char in " ".join(text.split()))
