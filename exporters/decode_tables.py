@@ -14,7 +14,7 @@ from refcompress.errors import OptionError
 MAX_TABLE_BITS = 12
 DEFAULT_MAX_TABLE_BITS = 10
 # What a symbol decoded bit by bit may cost: a table of one more bit is taken if it saves more than this
-SEARCH_BYTES = 0.3
+SEARCH_BYTES = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -90,6 +90,8 @@ class Step:
         Tables by role (integer networks).
     scratch_bytes
         What it takes of the arena while it runs.
+    pool
+        Sizes of a MaxPool that follows inside the kernel; its result is the output.
     lag
         The output may lie over the first input if it begins at least so many elements before it; None if it may not.
 
@@ -108,6 +110,7 @@ class Step:
     integers: Mapping[str, int] = field(default_factory=dict)
     tables: Mapping[str, Table] = field(default_factory=dict)
     scratch_bytes: int = 0
+    pool: Mapping[str, int] = field(default_factory=dict)
     lag: int | None = None
 
 

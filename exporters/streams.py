@@ -13,7 +13,8 @@ def single_streams(encoding: Encoding) -> Encoding:
 
     Examples
     --------
-    >>> from refcompress.encodings import Codebook, huffman
+    >>> import numpy as np
+    >>> from refcompress.encodings import Dense, huffman
     >>> labels = huffman.encode([0, 1, 0], n_streams=4)
     >>> single_streams(Dense((3,), Codebook(np.array([1, 2], np.float32), labels))).values.labels.n_streams
     1

@@ -8,7 +8,7 @@ from typing import Any
 
 from refcompress.encodings import decode
 from refcompress.errors import ModelError
-from refcompress.formats import hdf5_write
+from refcompress.formats.hdf5.write import Group, pack
 from refcompress.graph import Graph, Node
 
 _ACTIVATIONS = {"Relu": "relu", "Softmax": "softmax"}
@@ -48,10 +48,8 @@ def keras_file(graph: Graph, name: str) -> bytes:
     ]
     config = {"class_name": "Sequential", "config": {"name": name, "layers": listed}}
     groups = {str(options["name"]): _weights(graph, str(options["name"])) for _, options in layers[1:]}
-    weights = hdf5_write.Group(groups, {"layer_names": list(groups), **_VERSIONS})
-    return hdf5_write.pack(
-        hdf5_write.Group({"model_weights": weights}, {"model_config": json.dumps(config), **_VERSIONS})
-    )
+    weights = Group(groups, {"layer_names": list(groups), **_VERSIONS})
+    return pack(Group({"model_weights": weights}, {"model_config": json.dumps(config), **_VERSIONS}))
 
 
 def _input(graph: Graph) -> tuple[str, dict[str, Any]]:
@@ -93,8 +91,8 @@ def _padding(node: Node, kernel: tuple[int, int]) -> str:
     return "same"
 
 
-def _weights(graph: Graph, name: str) -> hdf5_write.Group:
+def _weights(graph: Graph, name: str) -> Group:
     node = next(each for each in graph.nodes if each.name == name)
     keras = {"weight": "kernel:0", "bias": "bias:0"}
     arrays = {f"{name}/{keras[role]}": decode(graph.params[parameter]) for role, parameter in node.params.items()}
-    return hdf5_write.Group(arrays, {"weight_names": list(arrays)})
+    return Group(arrays, {"weight_names": list(arrays)})

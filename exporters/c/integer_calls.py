@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from exporters.c.tensors import Data
 from exporters.program import Step, form_name, form_of
@@ -16,7 +16,11 @@ def _integers(step: Step) -> dict[str, str]:
 
 
 def _sizes(step: Step) -> dict[str, str]:
-    return {key: f"{value}u" for key, value in step.sizes.items()}
+    return _unsigned(step.sizes)
+
+
+def _unsigned(sizes: Mapping[str, int]) -> dict[str, str]:
+    return {key: f"{value}u" for key, value in sizes.items()}
 
 
 def _scale(step: Step, data: Data, before: str = "") -> dict[str, str]:
@@ -72,6 +76,8 @@ def _gemm_stream(step: Step, at: list[str], data: Data) -> list[str]:
 def _conv_stream(step: Step, at: list[str], data: Data) -> list[str]:
     weights, form = _weights(step, data)
     fields = {"weights": f"&{weights}", **_scale(step, data), "in_zero_point": str(step.integers["in_zero_point"])}
+    if step.pool:
+        fields["pool"] = f"&{data.descriptor('rc_q_pool', f'{step.name} pool', _unsigned(step.pool))}"
     fields |= {f"window.{key}": value for key, value in _sizes(step).items()}
     name = data.descriptor("rc_q_conv_stream", step.name, fields)
     return [f"rc_q_conv_{form}(&{name}, {', '.join(at)});"]

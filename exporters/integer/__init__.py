@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from exporters.integer import products, rules
 from exporters.integer.context import Context, Rule
+from exporters.integer.pooled import with_pools
 from exporters.program import Program, Step
 from refcompress import ops
 from refcompress.errors import ModelError
@@ -48,12 +49,14 @@ def lower_integer(network: IntegerNetwork) -> Program:
         if not made:
             context.roots[step.output] = context.roots[step.node.inputs[0]]
         steps += made
+    outputs = tuple(context.roots[name] for name in graph.outputs)
+    steps = with_pools(steps, outputs)
     elements = {name: math.prod(shape) for name, shape in shapes.items()}
-    elements |= {step.inputs[0]: elements[step.output] for step in steps if step.kernel == "q_clamp"}
+    elements |= {step.inputs[0]: step.sizes["n"] for step in steps if step.kernel == "q_clamp"}
     ends = [*(spec.name for spec in graph.inputs), *graph.outputs]
     return Program(
         tuple(spec.name for spec in graph.inputs),
-        tuple(context.roots[name] for name in graph.outputs),
+        outputs,
         graph.outputs,
         elements,
         tuple(steps),

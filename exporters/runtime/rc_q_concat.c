@@ -6,6 +6,6 @@
 void rc_q_concat(const int8_t *x, int8_t *y, uint32_t blocks, uint32_t n, uint32_t pitch)
 {
     for (; blocks != 0u; blocks--, x += n, y += pitch) {
-        memcpy(y, x, n);
+        memcpy(y, x, (size_t)n);
     }
 }

@@ -2,6 +2,7 @@
 #ifndef RC_Q_CONV_H
 #define RC_Q_CONV_H
 
+#include "rc_q_pool.h"
 #include "rc_q_rows.h"
 #include "rc_q_weights.h"
 
@@ -36,11 +37,13 @@ typedef struct rc_q_conv_stream {
     const rc_q_weights *weights;
     rc_q_scale scale;
     int32_t in_zero_point;
+    const rc_q_pool *pool; /* MaxPool behind it, which makes y then; NULL: none */
     rc_q_window window;
 } rc_q_conv_stream;
 
 /* Any convolution. Each weight is decoded once and applied to the whole plane of an output channel; `sums` is scratch of
- * as many int32 as that has pixels. */
+ * as many int32 as that has pixels. A MaxPool takes the largest sums (no shift may be below -1, so that larger sums never
+ * give smaller outputs), and what it takes them from is never stored. */
 #define RC_DECLARE(name, form) \
     void rc_q_conv_##name(const rc_q_conv_stream *conv, const int8_t *x, int8_t *y, void *sums);
 RC_Q_FORMS(RC_DECLARE)

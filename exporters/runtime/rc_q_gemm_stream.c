@@ -20,9 +20,9 @@ RC_INLINE void gemm_dense(const rc_q_gemm_stream *gemm, const int8_t *x, int8_t 
     }
 }
 
-/* Store the sum of the current row and those of rows that have no entry before `column`, which counts from the start
+/* Store the sum of the current row and those of rows that have no entry before `column`, which counts from the end
  * of the current row; go to the row it lies in. Out of line, so that the loop of the entries keeps its registers. */
-RC_OUTLINE uint32_t next_row(const rc_q_gemm_stream *gemm, int8_t *y, uint32_t *row, uint32_t sum, uint32_t column)
+RC_OUTLINE int32_t next_row(const rc_q_gemm_stream *gemm, int8_t *y, uint32_t *row, uint32_t sum, int32_t column)
 {
     uint32_t at = *row;
 
@@ -30,8 +30,8 @@ RC_OUTLINE uint32_t next_row(const rc_q_gemm_stream *gemm, int8_t *y, uint32_t *
         y[at] = (int8_t)rc_q_unit(sum, &gemm->scale, at);
         at++;
         sum = at < gemm->rows ? (uint32_t)gemm->scale.bias[at] : 0u;
-        column -= gemm->columns;
-    } while (column >= gemm->columns);
+        column -= (int32_t)gemm->columns;
+    } while (column >= 0);
     *row = at;
     return column;
 }
@@ -39,23 +39,25 @@ RC_OUTLINE uint32_t next_row(const rc_q_gemm_stream *gemm, int8_t *y, uint32_t *
 RC_INLINE void gemm_csr(const rc_q_gemm_stream *gemm, const int8_t *x, int8_t *y, uint32_t form)
 {
     const rc_q_weights *const weights = gemm->weights;
-    const uint32_t columns = gemm->columns, escape = weights->stream.escape;
-    uint32_t row = 0u, column = 0u, sum = (uint32_t)gemm->scale.bias[0], left;
+    const uint32_t escape = weights->stream.escape;
+    const int8_t *const x_end = x + gemm->columns; /* columns count from it, so that its sign tells the end of a row */
+    int32_t column = -(int32_t)gemm->columns;
+    uint32_t row = 0u, sum = (uint32_t)gemm->scale.bias[0], left;
     rc_q_cursor cursor;
 
     rc_q_cursor_open(&cursor, weights, form);
     for (left = weights->stream.n_entries; left != 0u; left--) {
         const uint32_t gap = rc_cursor_gap(&cursor.stream, form);
-        column += gap;
+        column += (int32_t)gap;
         if (gap == escape) {
             continue;
         }
-        if (column >= columns) {
+        if (column >= 0) {
             column = next_row(gemm, y, &row, sum, column);
             sum = (uint32_t)gemm->scale.bias[row];
             rc_q_cursor_row(&cursor, weights, row, form);
         }
-        sum += (uint32_t)(rc_q_cursor_value(&cursor, form) * x[column]);
+        sum += (uint32_t)(rc_q_cursor_value(&cursor, form) * x_end[column]);
         column++;
     }
     y[row] = (int8_t)rc_q_unit(sum, &gemm->scale, row);

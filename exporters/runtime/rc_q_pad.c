@@ -5,7 +5,7 @@
 
 static int8_t *fill(int8_t *y, int32_t value, uint32_t n)
 {
-    memset(y, value, n);
+    memset(y, (int)value, (size_t)n);
     return y + n;
 }
 
@@ -17,7 +17,7 @@ void rc_q_pad(const rc_q_pad_sizes *sizes, const int8_t *x, int8_t *y)
     y = fill(y, sizes->value, sizes->top * wide);
     for (row = 0u; row < sizes->height; row++, x += sizes->row) {
         y = fill(y, sizes->value, sizes->left);
-        memcpy(y, x, sizes->row);
+        memcpy(y, x, (size_t)sizes->row);
         y = fill(y + sizes->row, sizes->value, sizes->right);
     }
     (void)fill(y, sizes->value, sizes->bottom * wide);

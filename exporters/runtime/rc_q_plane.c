@@ -93,15 +93,58 @@ static void begin(rc_q_plane *plane)
     rc_q_plane_move(plane, 0u);
 }
 
-void rc_q_plane_next(rc_q_plane *plane)
+static int32_t largest(const uint32_t *sums, uint32_t rows, uint32_t columns, uint32_t pitch)
+{
+    int32_t most = (int32_t)*sums;
+    uint32_t i;
+
+    for (; rows != 0u; rows--, sums += pitch) {
+        for (i = 0u; i < columns; i++) {
+            const int32_t sum = (int32_t)sums[i];
+            most = sum > most ? sum : most;
+        }
+    }
+    return most;
+}
+
+/* Make the outputs of the current channel of the largest sums of each window. */
+static void make_pooled(const rc_q_plane *plane, const rc_q_pool *pool)
+{
+    int8_t *y = plane->y + plane->row;
+    uint32_t out_y, out_x;
+
+    for (out_y = 0u; out_y < pool->out_h; out_y++) {
+        uint32_t top, left;
+        const uint32_t rows = rc_q_cut(out_y * pool->stride_h, pool->pad_top, pool->kernel_h, pool->in_h, &top);
+        for (out_x = 0u; out_x < pool->out_w; out_x++, y += pool->channels) {
+            const uint32_t columns =
+                rc_q_cut(out_x * pool->stride_w, pool->pad_left, pool->kernel_w, pool->in_w, &left);
+            const int32_t sum = largest(plane->sums + top * pool->in_w + left, rows, columns, pool->in_w);
+            *y = (int8_t)rc_q_unit((uint32_t)sum, &plane->conv->scale, plane->row);
+        }
+    }
+}
+
+static void make_all(const rc_q_plane *plane)
 {
     const rc_q_window *const window = &plane->conv->window;
     int8_t *y = plane->y + plane->row;
     uint32_t i;
 
-    rc_q_plane_flush(plane);
     for (i = 0u; i < window->out_h * window->out_w; i++, y += window->out_channels) {
         *y = (int8_t)rc_q_unit(plane->sums[i], &plane->conv->scale, plane->row);
+    }
+}
+
+void rc_q_plane_next(rc_q_plane *plane)
+{
+    const rc_q_window *const window = &plane->conv->window;
+
+    rc_q_plane_flush(plane);
+    if (plane->conv->pool != NULL) {
+        make_pooled(plane, plane->conv->pool);
+    } else {
+        make_all(plane);
     }
     plane->row++;
     if (plane->row < window->out_channels) {

@@ -16,6 +16,14 @@ typedef struct rc_q_pool {
     uint32_t pad_top, pad_left; /* less than the kernel, so that every window meets the image */
 } rc_q_pool;
 
+/* Inputs at..at+kernel-1, less pad, cut to 0..length-1: the first and how many. */
+RC_INLINE uint32_t rc_q_cut(uint32_t at, uint32_t pad, uint32_t kernel, uint32_t length, uint32_t *first)
+{
+    const uint32_t end = at + kernel - pad;
+    *first = at > pad ? at - pad : 0u;
+    return (end < length ? end : length) - *first;
+}
+
 /* The padding left out; the mean is that of the integers, halves away from zero. y must not overlap x. */
 void rc_q_max_pool(const rc_q_pool *pool, const int8_t *x, int8_t *y);
 void rc_q_average_pool(const rc_q_pool *pool, const int8_t *x, int8_t *y);

@@ -79,11 +79,12 @@ RC_INLINE uint32_t rc_read_fixed(rc_reader *reader)
 
 RC_INLINE uint32_t rc_read_code(rc_reader *reader)
 {
-    uint32_t entry = reader->table[reader->window & reader->mask];
-    if ((entry & 15u) == 0u) {
+    uint32_t entry = reader->table[reader->window & reader->mask], length = entry & 15u;
+    if (length == 0u) {
         entry = rc_long_code(reader->symbols, entry, reader->window);
+        length = entry & 15u;
     }
-    rc_reader_skip(reader, entry & 15u);
+    rc_reader_skip(reader, length);
     return entry >> 4;
 }
 

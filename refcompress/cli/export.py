@@ -57,9 +57,9 @@ def run(args: argparse.Namespace) -> int:
 def _load(args: argparse.Namespace) -> Graph | IntegerNetwork:
     """Load a network as all commands do, or an integer network of a ``.tflite`` file."""
     from refcompress.cli.verify_integer import is_integer_model
-    from refcompress.formats import tflite_model
+    from refcompress.formats import tflite
 
-    return tflite_model.load(args.model) if is_integer_model(args.model) else load_model(args)
+    return tflite.load(args.model) if is_integer_model(args.model) else load_model(args)
 
 
 def identifier(text: str) -> str:

@@ -214,10 +214,10 @@ def own_reference(model: str, names: Iterable[str]) -> str | None:
 
 def keras_version(model: str) -> str:
     """Return the version of Keras that a checkpoint names; empty for other files."""
-    from refcompress.formats import keras_checkpoint
+    from refcompress.formats.keras import written_by
 
     try:
-        return keras_checkpoint.written_by(model)
+        return written_by(model)
     except (FormatError, ModelError):
         return ""
 

@@ -24,23 +24,23 @@ _OUTPUT = re.compile(r"y\d*(?:_(.+))?")
 
 def is_integer_model(path: str) -> bool:
     """Whether a file is a ``.tflite`` file, told by its content; False if it cannot be read."""
-    from refcompress.formats import tflite_model
+    from refcompress.formats import tflite
 
     try:
         with Path(path).open("rb") as file:
-            return tflite_model.looks_like(file.read(8))
+            return tflite.looks_like(file.read(8))
     except OSError:
         return False
 
 
 def run(args: argparse.Namespace) -> int:
     """Say for every set of outputs in the file which runtimes compute exactly it."""
-    from refcompress.formats import tflite_model
+    from refcompress.formats import tflite
     from refcompress.integer import compare_runtimes
 
     if not args.arrays or args.layers or args.report:
         raise OptionError("an integer model is compared with OUTPUTS.npz, as a whole: without --layers and --report")
-    network, arrays = tflite_model.load(args.model), read_arrays(args.arrays)
+    network, arrays = tflite.load(args.model), read_arrays(args.arrays)
     source = args.inputs or args.arrays
     given = read_arrays(args.inputs) if args.inputs else arrays
     inputs = numbered(given, "x", [spec.name for spec in network.graph.inputs], source)

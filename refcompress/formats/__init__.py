@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refcompress.errors import FormatError, OptionError
-from refcompress.formats.registry import register_layer
 from refcompress.graph import Graph
 
 if TYPE_CHECKING:
+    from refcompress.formats.keras.registry import register_layer
     from refcompress.formats.named_arrays import load_weights
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -75,9 +75,9 @@ def load(
 
     start, is_hdf5 = _look_at(path)
     if is_hdf5 or start.startswith(ZIP_SIGNATURES):
-        from refcompress.formats import keras_model
+        from refcompress.formats import keras
 
-        return keras_model.load(path, architecture=architecture, input_shapes=input_shapes)
+        return keras.load(path, architecture=architecture, input_shapes=input_shapes)
     if architecture is not None:
         raise OptionError(f"architecture is for Keras files, which {path} is not; leave it out")
     if start.startswith(rcz.MAGIC):
@@ -86,7 +86,7 @@ def load(
         return rcz.load(path)
     if start[4:8] == TFLITE_SIGNATURE:
         raise FormatError(
-            f"{path} is a TFLite model, which computes with integers; refcompress.formats.tflite_model.load gives an "
+            f"{path} is a TFLite model, which computes with integers; refcompress.formats.tflite.load gives an "
             "integer network",
             4,
         )
@@ -110,10 +110,10 @@ def save(graph: Graph, path: str | os.PathLike[str]) -> None:
 
 
 def _load_onnx(path: str | os.PathLike[str], start: bytes, input_shapes: Mapping[str, tuple[int, ...]] | None) -> Graph:
-    from refcompress.formats import onnx_model
+    from refcompress.formats import onnx
 
-    if onnx_model.looks_like(start):
-        return onnx_model.load(path, input_shapes=input_shapes)
+    if onnx.looks_like(start):
+        return onnx.load(path, input_shapes=input_shapes)
     found = f"begins with {start[:8]!r}, which no supported kind of file does" if start else "is empty"
     raise FormatError(f"{path} {found}; {SUPPORTED}", 0)
 
@@ -138,9 +138,13 @@ def _look_at(path: str | os.PathLike[str]) -> tuple[bytes, bool]:
 def __getattr__(name: str) -> Any:
     # what few need, and what imports more than the rest
     if name == "load_weights":
-        from refcompress.formats import named_arrays
+        from refcompress.formats.named_arrays import load_weights
 
-        return named_arrays.load_weights
+        return load_weights
+    if name == "register_layer":
+        from refcompress.formats.keras.registry import register_layer
+
+        return register_layer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

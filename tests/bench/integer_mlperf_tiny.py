@@ -22,7 +22,7 @@ from checks import targets
 from checks.export import check_export, harness_bytes
 from checks.tflite_micro import PEER, Cost
 
-from refcompress.formats import tflite_model
+from refcompress.formats import tflite
 from refcompress.integer import run_integer
 
 DEFAULT_DATA = Path(__file__).parent.parent.parent.parent / "shared" / "data"
@@ -60,7 +60,7 @@ class Row:
 
 def measure(name: str, data: Path, samples: int) -> Row:
     """Fill one line of the table."""
-    network = tflite_model.load(data / "tflite" / f"{name}_int8.tflite")
+    network = tflite.load(data / "tflite" / f"{name}_int8.tflite")
     with np.load(data / "tflite" / f"{name}_int8_io.npz") as file:
         x, y = file["x"][:samples], file["y_tflm"][:samples]
     if not np.array_equal(run_integer(network, x)[0], y):

@@ -24,7 +24,6 @@ Network = Graph | IntegerNetwork
 Arrays = Sequence[NDArray[np.float32]] | Sequence[NDArray[np.int8]]
 
 PREFIX = "net"
-STACK_PAINTED_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Measured:
     text_bytes, data_bytes, bss_bytes
         Of the whole program, the test's main included.
     arena_bytes, stack_bytes
-        RAM for one run; the stack is measured on the Cortex-M4 only.
+        RAM for one run; the stack is measured on Cortex-M only.
     instructions
         Of the first run; None where they cannot be counted.
 
@@ -142,7 +141,7 @@ def _compare(built: targets.Build, expected: Sequence[NDArray[np.generic]], *, c
         built.data_bytes,
         built.bss_bytes,
         arena_bytes,
-        stack_bytes if built.target is targets.M4 else None,
+        stack_bytes or None,
         result.instructions,
     )
 
@@ -158,11 +157,11 @@ def assert_same_bits(found: NDArray[np.float32], expected: NDArray[np.float32], 
         )
 
 
-def c_array(c_type: str, name: str, values: NDArray[np.generic]) -> str:
+def c_array(c_type: str, name: str, values: NDArray[np.generic], placed: str = "") -> str:
     """Define a constant array of integers."""
     words = [f"0x{int(v):x}u" for v in values.reshape(-1)]
     lines = [", ".join(words[i : i + 12]) for i in range(0, len(words), 12)]
-    return f"static const {c_type} {name}[{len(words)}] = {{\n" + ",\n".join(lines) + "\n};\n"
+    return f"static const {c_type} {name}[{len(words)}]{placed} = {{\n" + ",\n".join(lines) + "\n};\n"
 
 
 def _c_flavour(graph: Network, arrays: Arrays, prefix: str, max_table_bits: int) -> tuple[Mapping[str, bytes], str]:
@@ -189,11 +188,11 @@ def main_text(
     samples = len(arrays[0])
     integers = arrays[0].dtype == np.int8
     bits = np.uint8 if integers else np.uint32
-    data = "".join(c_array("element_bits", f"input_bits_{i}", x.view(bits)) for i, x in enumerate(arrays))
+    data = "".join(c_array("element_bits", f"input_bits_{i}", x.view(bits), " PROGMEM") for i, x in enumerate(arrays))
     make = "".join(f"    inputs[{i}] = room({size} * sizeof(element));\n" for i, size in enumerate(sizes_in))
     make += "".join(f"    outputs[{i}] = room({size} * sizeof(element));\n" for i, size in enumerate(sizes_out))
     load = "".join(
-        f"        memcpy(inputs[{i}], input_bits_{i} + sample * ({size}), {size} * sizeof(element));\n"
+        f"        LOAD(inputs[{i}], input_bits_{i} + sample * ({size}), {size} * sizeof(element));\n"
         for i, size in enumerate(sizes_in)
     )
     show = "".join(f"        show(outputs[{i}], {size});\n" for i, size in enumerate(sizes_out))
@@ -208,7 +207,6 @@ def main_text(
         prepare=prepare,
         samples=samples,
         load=load,
-        painted=STACK_PAINTED_BYTES,
         call=call,
         show=show,
     )
@@ -221,6 +219,16 @@ _MAIN = Template(r"""$head
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__AVR__) /* whose constants are in RAM unless told otherwise, and whose heap is not aligned */
+#include <avr/pgmspace.h>
+#define LOAD memcpy_P
+#define ALIGNMENT 4u
+#else
+#define PROGMEM
+#define LOAD memcpy
+#define ALIGNMENT 1u
+#endif
+
 $types
 
 $data
@@ -231,10 +239,11 @@ __attribute__((noinline)) void mark_end(void) { __asm__ volatile(""); }
 
 static void *room(size_t bytes)
 {
-    void *memory = malloc(bytes != 0u ? bytes : 1u);
+    uint8_t *memory = malloc((bytes != 0u ? bytes : 1u) + ALIGNMENT - 1u);
     if (memory == NULL) {
         exit(90);
     }
+    memory += (0u - (uintptr_t)memory) & (ALIGNMENT - 1u);
     memset(memory, 0xEE, bytes);
     return memory;
 }
@@ -249,7 +258,7 @@ static void show(const element *values, uint32_t n)
     }
 }
 
-#if defined(__arm__)
+#if defined(STACK_PAINTED_BYTES)
 static uint32_t stack_pointer(void)
 {
     uint32_t pointer;
@@ -269,11 +278,11 @@ $make$prepare
     for (sample = 0u; sample < ${samples}u; sample++) {
         rc_status status;
 $load
-#if defined(__arm__)
+#if defined(STACK_PAINTED_BYTES)
         const uint32_t top = stack_pointer();
-        volatile uint8_t *const low = (volatile uint8_t *)(uintptr_t)(top - ${painted}u);
+        volatile uint8_t *const low = (volatile uint8_t *)(uintptr_t)(top - STACK_PAINTED_BYTES);
         uint32_t i;
-        for (i = 0u; i < ${painted}u; i++) {
+        for (i = 0u; i < STACK_PAINTED_BYTES; i++) {
             low[i] = 0xA5u;
         }
 #endif
@@ -283,10 +292,10 @@ $load
         if (status != RC_OK) {
             return (int)status;
         }
-#if defined(__arm__)
-        for (i = 0u; i < ${painted}u && low[i] == 0xA5u; i++) {
+#if defined(STACK_PAINTED_BYTES)
+        for (i = 0u; i < STACK_PAINTED_BYTES && low[i] == 0xA5u; i++) {
         }
-        stack = ${painted}u - i > stack ? ${painted}u - i : stack;
+        stack = STACK_PAINTED_BYTES - i > stack ? STACK_PAINTED_BYTES - i : stack;
 #endif
         if (sample == 0u) {
             printf("%08lx\n", (unsigned long)stack);

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from refcompress.errors import FormatError, ModelError
-from refcompress.formats import keras_model
+from refcompress.formats import keras
 
 Json = dict[str, Any]
 Arrays = Mapping[str, Mapping[str, NDArray[Any]]]
@@ -95,7 +95,7 @@ def refusal(
     """Import a checkpoint that must be refused by an error of ours; return its message."""
     path = write(folder / "model.h5", model, weights, spoil=spoil)
     with pytest.raises((FormatError, ModelError)) as caught:
-        keras_model.load(path)
+        keras.load(path)
     if isinstance(caught.value, FormatError):
         assert caught.value.offset_bytes == 0
     return str(caught.value)

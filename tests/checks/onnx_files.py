@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from refcompress.formats.onnx_imported import Imported
+from refcompress.formats.onnx.imported import Imported
 
 Array = NDArray[Any]
 

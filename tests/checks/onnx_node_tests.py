@@ -14,9 +14,9 @@ from checks.onnx_files import Array, frozen, samples_first, saved
 from onnx import numpy_helper
 
 from refcompress.errors import DataError, ModelError
-from refcompress.formats import onnx_model
-from refcompress.formats.onnx_constants import FOLDED
-from refcompress.formats.onnx_nodes import NODES
+from refcompress.formats.onnx import read
+from refcompress.formats.onnx.constants import FOLDED
+from refcompress.formats.onnx.nodes import NODES
 from refcompress.run import run
 
 
@@ -76,7 +76,7 @@ def attempt(case: Any, folder: Path) -> Outcome:
         inputs, expected = [], []
     for way, proto, given, batched in _ways(case, inputs):
         try:
-            imported = onnx_model.read(saved(proto, folder), batched=batched)
+            imported = read(saved(proto, folder), batched=batched)
             pairs = zip(given, imported.inputs, strict=True)
             made = run(imported.graph, [samples_first(_widened(array), batch) for array, (_, batch) in pairs])
         except (ModelError, DataError) as error:

@@ -1,13 +1,14 @@
-"""Targets on which generated C is built and run: the host's compilers, plain and with sanitizers, and a Cortex-M4.
+"""Targets on which generated C is built and run: the host's compilers, plain and with sanitizers, and emulated boards.
 
-A program is a set of C files and a ``main.c``; it prints one hexadecimal word (32 bits) a line. The Cortex-M4 is
-QEMU's, with semihosting, where the size of the code, the stack and the instructions can be measured too.
+A program is a set of C files and a ``main.c``; it prints one hexadecimal word (32 bits) a line. Cortex-M is QEMU's, with
+semihosting, where the size of the code, the stack and the instructions can be measured too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -48,7 +49,7 @@ SANITIZERS = (
 SECTIONS = ("-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections")
 CORTEX_M4 = ("-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16", "-mthumb")
 PICOLIBC = ("--specs=picolibc.specs", "--oslib=semihost", "--crt0=hosted", "-DPICOLIBC_INTEGER_PRINTF_SCANF")
-MEMORY = {"__flash": "0", "__flash_size": "0x400000", "__ram": "0x20000000", "__ram_size": "0x400000"}
+SEMIHOSTING = ("-semihosting-config", "enable=on,target=native", "-display", "none", "-serial", "none")
 TIMEOUT_SECONDS = 300
 
 
@@ -64,6 +65,10 @@ class Target:
         Of the tool chain.
     emulator
         Command before the program; empty on the host.
+    library
+        A file of a cross compiler's C library, which is a package of its own; empty on the host.
+    board
+        A source beside this module that every program needs there; empty for none.
 
     """
 
@@ -72,11 +77,18 @@ class Target:
     compile_flags: tuple[str, ...]
     link_flags: tuple[str, ...] = ()
     emulator: tuple[str, ...] = ()
+    library: str = ""
+    board: str = ""
 
     @property
     def tools(self) -> tuple[str, ...]:
         """Programs that must be installed."""
         return (self.compiler, *self.emulator[:1])
+
+    @property
+    def prefix(self) -> str:
+        """What the names of the tool chain's programs begin with."""
+        return self.compiler[: self.compiler.rindex("-") + 1] if "-" in self.compiler else ""
 
 
 GCC = Target("gcc", "gcc", (*WARNINGS, "-O2", *SECTIONS[:2]), SECTIONS[2:])
@@ -85,23 +97,98 @@ SANITIZED = Target("gcc-sanitized", "gcc", (*WARNINGS, *SANITIZERS), SANITIZERS)
 CLANG_SANITIZED = Target("clang-sanitized", "clang", (*WARNINGS, *SANITIZERS), SANITIZERS)
 
 
-def _cortex(name: str, flags: tuple[str, ...], machine: str) -> Target:
-    """Describe a Cortex-M under QEMU, with semihosting."""
+def _cross(
+    name: str,
+    compiler: str,
+    flags: Sequence[str],
+    *,
+    compile_more: Sequence[str] = (),
+    link_more: Sequence[str] = (),
+    emulator: Sequence[str] = (),
+    library: str = "libc.a",
+    board: str = "",
+) -> Target:
+    """Describe a cross compiler whose flags are those of the machine, for compiling and linking."""
     return Target(
         name,
-        "arm-none-eabi-gcc",
-        (*PICOLIBC[:1], *flags, *WARNINGS, "-O2", *SECTIONS[:2]),
-        (*PICOLIBC, *flags, *SECTIONS[2:], *(f"-Wl,--defsym={key}={value}" for key, value in MEMORY.items())),
-        (
-            *("qemu-system-arm", "-M", machine, "-semihosting-config", "enable=on,target=native"),
-            *("-display", "none", "-serial", "none", "-monitor", "none"),
-        ),
+        f"{compiler}-gcc",
+        (*flags, *WARNINGS, "-O2", *SECTIONS[:2], *compile_more),
+        (*flags, *SECTIONS[2:], *link_more),
+        tuple(emulator),
+        library,
+        board,
     )
 
 
-M3 = _cortex("cortex-m3", ("-mcpu=cortex-m3", "-mthumb"), "mps2-an385")  # without the DSP extension
-M4 = _cortex("cortex-m4", CORTEX_M4, "mps2-an386")
+def _bare(name: str, flags: Sequence[str], emulator: Sequence[str], memory: Sequence[int], *more: str) -> Target:
+    """Describe a board under QEMU with picolibc and semihosting; memory is flash and RAM, address and bytes each."""
+    symbols = zip(("flash", "flash_size", "ram", "ram_size"), memory, strict=True)
+    return _cross(
+        name,
+        "riscv64-unknown-elf" if emulator[0] == "qemu-system-riscv32" else "arm-none-eabi",
+        (PICOLIBC[0], *flags),
+        compile_more=more,
+        link_more=(*PICOLIBC[1:], *(f"-Wl,--defsym=__{key}={value:#x}" for key, value in symbols)),
+        emulator=(*emulator, *SEMIHOSTING, "-monitor", "none", "-kernel"),
+        library="picolibc.specs",
+    )
+
+
+def _cortex(
+    machine: str,
+    core: str,
+    *flags: str,
+    memory: Sequence[int] = (0, 0x400000, 0x20000000, 0x400000),
+    painted_bytes: int = 1 << 16,
+) -> Target:
+    """Describe a Cortex-M; so many bytes below the stack are painted to measure it."""
+    emulator = ("qemu-system-arm", "-M", machine)
+    return _bare(core, flags, emulator, memory, f"-DSTACK_PAINTED_BYTES={painted_bytes}u")
+
+
+def _with_fpu(core: str, fpu: str) -> tuple[str, ...]:
+    return f"-mcpu={core}", "-mfloat-abi=hard", f"-mfpu={fpu}", "-mthumb"
+
+
+M0 = _cortex(  # 256 KiB of flash, 16 KiB of RAM
+    *("microbit", "cortex-m0", "-mcpu=cortex-m0", "-mthumb"),
+    memory=(0, 0x40000, 0x20000000, 0x4000),
+    painted_bytes=1024,
+)
+M3 = _cortex("mps2-an385", "cortex-m3", "-mcpu=cortex-m3", "-mthumb")  # without the DSP extension
+M4 = _cortex("mps2-an386", "cortex-m4", *CORTEX_M4)
+M7 = _cortex("mps2-an500", "cortex-m7", *_with_fpu("cortex-m7", "fpv5-d16"))
+M33 = _cortex(
+    *("mps2-an505", "cortex-m33", *_with_fpu("cortex-m33", "fpv5-sp-d16")),
+    memory=(0x10000000, 0x400000, 0x38000000, 0x200000),
+)
+RV32 = _bare(
+    "rv32imc",
+    ("-march=rv32imc", "-mabi=ilp32"),
+    ("qemu-system-riscv32", "-M", "virt", "-bios", "none"),
+    (0x80000000, 0x400000, 0x80400000, 0x400000),
+)
+X86 = _cross(
+    "x86-32",
+    "i686-linux-gnu",
+    ("-msse2", "-mfpmath=sse"),
+    link_more=("-static",),
+    emulator=() if platform.machine() in ("x86_64", "i686") else ("qemu-i386",),
+)
+S390X = _cross(  # big-endian; with -std=c99 alone GCC evaluates float as double there
+    "s390x", "s390x-linux-gnu", ("-fexcess-precision=fast",), link_more=("-static",), emulator=("qemu-s390x",)
+)
+AVR = _cross(  # 8 bits, int of 16 bits; constants are copied to its 8 KiB of RAM
+    "atmega2560",
+    "avr",
+    ("-mmcu=atmega2560", "-DF_CPU=16000000UL"),
+    link_more=("-lm",),
+    emulator=("simavr", "-m", "atmega2560", "-f", "16000000"),
+    board="atmega2560.c",
+)
 HOSTS = (GCC, CLANG, SANITIZED)
+BOARDS = (M0, M3, M4, M7, M33, RV32, X86, S390X)
+"""Every other machine that has room for LeNet-300-100."""
 
 
 @dataclass(frozen=True)
@@ -124,16 +211,26 @@ class Result:
     status: int
 
 
+@cache
+def missing(target: Target) -> tuple[str, ...]:
+    """Return what of a target is not installed."""
+    tools = tuple(tool for tool in target.tools if not shutil.which(tool))
+    if target.library and target.compiler not in tools:
+        found = _command([target.compiler, f"-print-file-name={target.library}"]).strip()
+        if found == target.library:  # GCC gives a path only where there is one
+            return (*tools, f"{target.library} of {target.compiler}")
+    return tools
+
+
 def available(target: Target) -> bool:
-    """Whether the tools of a target are installed."""
-    return all(shutil.which(tool) for tool in target.tools)
+    """Whether all of a target is installed."""
+    return not missing(target)
 
 
 def require(target: Target) -> None:
-    """Skip the test if the tools of a target are missing."""
-    missing = [tool for tool in target.tools if not shutil.which(tool)]
-    if missing:
-        pytest.skip(f"needs {', '.join(missing)}")
+    """Skip the test if something of a target is missing."""
+    if missing(target):
+        pytest.skip(f"{target.name} needs {', '.join(missing(target))}")
 
 
 def build(target: Target, files: Mapping[str, bytes], main: str, folder: Path, *, more: Sequence[str] = ()) -> Build:
@@ -154,6 +251,8 @@ def build(target: Target, files: Mapping[str, bytes], main: str, folder: Path, *
 
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if target.board:
+        files = {**files, target.board: (Path(__file__).parent / target.board).read_bytes()}
     for name, data in {**files, "main.c": main.encode()}.items():
         (folder / name).write_bytes(data)
     objects = [_object(target, name, files, folder, tuple(more)) for name in [*files, "main.c"] if name.endswith(".c")]
@@ -212,21 +311,28 @@ def run(built: Build, *, count: bool = False, folder: Path | None = None) -> Res
         Where it runs.
 
     """
-    command = [*built.target.emulator]
-    plugin = counter() if count and command else None
+    emulator = built.target.emulator
+    plugin = counter() if count and emulator else None
+    options: list[str] = []
     if plugin is not None:
         begin, end = (symbol_address(built, name) for name in ("mark_begin", "mark_end"))
-        command += ["-plugin", f"{plugin},begin={begin:#x},end={end:#x}"]
-    command += ["-kernel", str(built.path)] if command else [str(built.path)]
+        options = ["-plugin", f"{plugin},begin={begin:#x},end={end:#x}"]
+    command = [*emulator[:1], *options, *emulator[1:], str(built.path)]
     quiet = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}  # the operating system frees what main allocates
     done = subprocess.run(
         command, capture_output=True, timeout=TIMEOUT_SECONDS, check=False, text=True, env=quiet, cwd=folder
     )
-    printed = done.stderr if command[:1] == ["qemu-system-arm"] else done.stdout  # QEMU's console is its stderr
-    words = tuple(int(word, 16) for word in re.findall(r"^[0-9a-f]{8}$", printed, re.MULTILINE))
     assert not re.search("ERROR:|runtime error", done.stderr), done.stderr
     counted = re.search(r"region=0 insns=(\d+)", done.stderr)
-    return Result(words, int(counted[1]) if counted else None, done.returncode)
+    returned = re.search(r"status (-?\d+)", done.stderr)  # simavr has no exit status; the board's source prints it
+    status = int(returned[1]) if returned and built.target.board else done.returncode
+    return Result(words_of(done), int(counted[1]) if counted else None, status)
+
+
+def words_of(done: subprocess.CompletedProcess[str]) -> tuple[int, ...]:
+    """Return the words that a program printed; QEMU's console and simavr's, which is coloured, are their stderr."""
+    words = re.findall(r"^(?:\x1b\[\d+m)*([0-9a-f]{8})\.?$", f"{done.stdout}\n{done.stderr}", re.MULTILINE)
+    return tuple(int(word, 16) for word in words)
 
 
 @cache
@@ -259,8 +365,8 @@ def shared_library(files: Mapping[str, bytes], folder: Path) -> Path:
 
 
 def symbol_address(built: Build, name: str) -> int:
-    """Address of a symbol of a Cortex-M4 program."""
-    listing = _command(["arm-none-eabi-nm", str(built.path)])
+    """Address of a symbol of a program."""
+    listing = _command([f"{built.target.prefix}nm", str(built.path)])
     found = re.search(rf"^([0-9a-f]+) \w {re.escape(name)}$", listing, re.MULTILINE)
     assert found, f"no symbol {name}"
     return int(found[1], 16)
@@ -268,8 +374,7 @@ def symbol_address(built: Build, name: str) -> int:
 
 def section_bytes(target: Target, path: Path) -> tuple[int, int, int]:
     """Bytes of text, data and bss of an object or a program."""
-    tool = "arm-none-eabi-size" if target.emulator else "size"
-    text, data, bss = _command([tool, str(path)]).splitlines()[1].split()[:3]
+    text, data, bss = _command([f"{target.prefix}size", str(path)]).splitlines()[1].split()[:3]
     return int(text), int(data), int(bss)
 
 

@@ -63,12 +63,12 @@ def test_an_integer_model_becomes_integer_c(tmp_path: Path, capsys: pytest.Captu
     pytest.importorskip("tflite", reason="needs the extra tflite")
     from checks.tflite_networks import conv
 
-    from refcompress.formats import tflite_model
+    from refcompress.formats import tflite
 
     model = tmp_path / "m.tflite"
     model.write_bytes(conv(np.random.default_rng(0)))
     assert main(["export", str(model), "--to", "c", "--prefix", "net", "-o", str(tmp_path / "out")]) == 0
-    files = exporters.c.export(tflite_model.load(model), prefix="net")
+    files = exporters.c.export(tflite.load(model), prefix="net")
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == files
     assert b"int8_t" in files["net.h"]
     capsys.readouterr()

@@ -10,7 +10,7 @@ from checks import targets
 from checks.export import check_export, harness_bytes
 from checks.tflite_micro import PEER
 
-from refcompress.formats import tflite_model
+from refcompress.formats import tflite
 from refcompress.integer import IntegerNetwork, run_integer
 
 pytest.importorskip("tflite", reason="needs the extra tflite")
@@ -20,7 +20,7 @@ def _pairs(shared_data: Path, name: str) -> tuple[IntegerNetwork, np.ndarray]:
     folder = shared_data / "tflite"
     if not folder.is_dir():
         pytest.skip("needs the int8 networks of the shared data")
-    network = tflite_model.load(folder / f"{name}_int8.tflite")
+    network = tflite.load(folder / f"{name}_int8.tflite")
     with np.load(folder / f"{name}_int8_io.npz") as file:
         x, y = file["x"], file["y_tflm"]
     assert np.array_equal(run_integer(network, x, runtime="tflm")[0], y)  # so what equals one equals the other

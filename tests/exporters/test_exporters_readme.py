@@ -46,7 +46,6 @@ def test_the_example_reads_a_digit(
     assert digit == 1
     monkeypatch.chdir(tmp_path)  # where the assembler looks for the image
     built = targets.build(target, export(network, prefix="digits"), program, tmp_path)
-    command = [*target.emulator, "-kernel", str(built.path)] if target.emulator else [str(built.path)]
-    done = targets.attempt(command, tmp_path)
+    done = targets.attempt([*target.emulator, str(built.path)], tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"digit {digit}\n" in done.stdout + done.stderr  # QEMU's console is its stderr

@@ -66,7 +66,11 @@ int main(void)
 """
 
 
-@pytest.mark.parametrize("target", [targets.CLANG, targets.SANITIZED, targets.M4], ids=lambda target: target.name)
+@pytest.mark.parametrize(
+    "target",
+    [targets.CLANG, targets.SANITIZED, *targets.BOARDS, targets.AVR],
+    ids=lambda target: target.name,
+)
 def test_elementary_functions_equal_their_twins_on_all_targets(target: targets.Target, tmp_path: Path) -> None:
     targets.require(target)
     rng = np.random.default_rng(0)
@@ -141,7 +145,7 @@ int main(void)
 
 
 @pytest.mark.parametrize("max_table_bits", [0, 3, 10, 12])
-@pytest.mark.parametrize("target", [targets.SANITIZED, targets.M4], ids=lambda target: target.name)
+@pytest.mark.parametrize("target", [targets.SANITIZED, targets.M4, targets.S390X], ids=lambda target: target.name)
 def test_c_reads_every_stream_as_python_does(target: targets.Target, max_table_bits: int, tmp_path: Path) -> None:
     targets.require(target)
     streams = _streams()

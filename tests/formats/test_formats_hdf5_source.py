@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refcompress.errors import FormatError
-from refcompress.formats import hdf5_heap, keras_hdf5
-from refcompress.formats.hdf5_source import Source
+from refcompress.formats.hdf5 import groups, heap
+from refcompress.formats.hdf5.source import Source
 
 # a heap of one text and free space, whose size is missing in the second one
 TEXT = struct.pack("<HHIQ", 1, 0, 0, 5) + b"words" + bytes(3)
-GOOD = hdf5_heap.START + struct.pack("<Q", 56) + TEXT + struct.pack("<HHIQ", 0, 0, 0, 16)
+GOOD = heap.START + struct.pack("<Q", 56) + TEXT + struct.pack("<HHIQ", 0, 0, 0, 16)
 BAD = GOOD[:-8] + bytes(8)
 
 
@@ -43,7 +43,7 @@ def test_what_lies_beyond_the_window_reads_as_zeros() -> None:
 def test_a_heap_is_seen_by_whatever_read_touches_its_first_bytes(before: int, place: int, count: int) -> None:
     source = Source(io.BytesIO(b"#" * before + BAD + b"#" * 40), 0, before + len(BAD) + 40)
     source.seek(place)
-    touches = place < before + len(hdf5_heap.START) and place + count > before
+    touches = place < before + len(heap.START) and place + count > before
     if touches:
         with pytest.raises(FormatError, match="free object of size 0"):
             source.readinto(bytearray(count))
@@ -61,7 +61,7 @@ def test_a_sound_heap_is_read() -> None:
 
 
 def test_heaps_longer_than_the_file_are_refused() -> None:
-    data = b"".join(hdf5_heap.START + struct.pack("<Q", 1 << 20) + TEXT for _ in range(3))
+    data = b"".join(heap.START + struct.pack("<Q", 1 << 20) + TEXT for _ in range(3))
     with pytest.raises(FormatError, match="longer than the file"):
         Source(io.BytesIO(data), 0, len(data)).read()
 
@@ -86,11 +86,11 @@ def test_the_heap_that_stopped_hdf5_is_what_the_error_names() -> None:
     with h5py.File(memory, "w") as file:
         file.attrs["text"] = "of variable length"
     data = bytearray(memory.getvalue())
-    place = data.index(hdf5_heap.START) + 16
+    place = data.index(heap.START) + 16
     while data[place : place + 2] != bytes(2):
         place += 16 + -(-int.from_bytes(data[place + 8 : place + 16], "little") // 8) * 8
     data[place + 8 : place + 16] = bytes(8)
     source = Source(io.BytesIO(bytes(data)), 0, len(data))
-    with pytest.raises(FormatError, match="free object of size 0") as caught, keras_hdf5.open_file(source) as root:
-        keras_hdf5.read_text(root, "text", len(data))
+    with pytest.raises(FormatError, match="free object of size 0") as caught, groups.open_file(source) as root:
+        groups.read_text(root, "text", len(data))
     assert caught.value.offset_bytes == place

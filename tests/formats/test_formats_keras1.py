@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from refcompress import formats
 from refcompress.encodings import decode
 from refcompress.errors import ModelError
-from refcompress.formats import keras1, keras_names
+from refcompress.formats.keras import keras1, legacy_names
 from refcompress.graph import Graph
 
 RNG = np.random.default_rng(1)
@@ -207,7 +207,7 @@ NAMES: list[tuple[str, list[str], tuple[str, ...], list[str], str]] = [
 def test_a_weight_is_found_by_its_name(
     names: list[str], path: tuple[str, ...], roles: list[str], expected: str
 ) -> None:
-    assert keras_names.find(keras_names.index(names, path[0]), path, roles, "it").names == (expected,)
+    assert legacy_names.find(legacy_names.index(names, path[0]), path, roles, "it").names == (expected,)
 
 
 @pytest.mark.parametrize(
@@ -220,4 +220,4 @@ def test_a_weight_is_found_by_its_name(
 )
 def test_a_name_that_may_mean_several_layers_is_refused(names: list[str], path: tuple[str, ...]) -> None:
     with pytest.raises(ModelError, match=r"may be any of|is missing"):
-        keras_names.find(keras_names.index(names, path[0]), path, ["kernel"], "it")
+        legacy_names.find(legacy_names.index(names, path[0]), path, ["kernel"], "it")

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refcompress.errors import FormatError, ModelError
-from refcompress.formats import keras_model
+from refcompress.formats import keras
 from refcompress.graph import Graph
 
 DENSE = sequential(image_input("x", 3), layer("Dense", "d", units=2, use_bias=False))
@@ -127,7 +127,7 @@ def test_long_chains_are_no_trouble(tmp_path: Path) -> None:
     names = ["x", *(f"f{i}" for i in range(3000))]
     layers = [flat(name, [before]) for before, name in itertools.pairwise(names)]
     model = functional([image_input("x", 3), *reversed(layers)], ["x"], [names[-1]])
-    assert len(keras_model.load(kf.write(tmp_path / "model.h5", model)).nodes) == 3000
+    assert len(keras.load(kf.write(tmp_path / "model.h5", model)).nodes) == 3000
 
 
 JSON = st.recursive(
@@ -177,7 +177,7 @@ def test_any_change_of_the_architecture_gives_a_network_or_our_error(
     path = tmp_path_factory.getbasetemp() / "changed.h5"
     kf.write(path, model, {"d": {"d/kernel:0": np.ones((1, 1, 3, 2), np.float32)}})
     try:
-        graph = keras_model.load(path)
+        graph = keras.load(path)
     except (ModelError, FormatError):
         return
     assert isinstance(graph, Graph)

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from refcompress import formats
 from refcompress.encodings import decode
 from refcompress.errors import FormatError, ModelError, OptionError
-from refcompress.formats import keras_archive
+from refcompress.formats.keras.archive import members, read_member
 from refcompress.graph import Graph
 
 SMALL = (
@@ -92,8 +92,8 @@ def test_sizes_beyond_32_bits_are_read_from_the_fields_for_them() -> None:
     files = {"a": b"some", "b": b"bytes"}
     plain = ka.archive(files)
     file = io.BytesIO(in_zip64(plain))
-    found = keras_archive.members(file, len(file.getvalue()))
-    assert {name: keras_archive.read_member(file, one, len(file.getvalue())) for name, one in found.items()} == files
+    found = members(file, len(file.getvalue()))
+    assert {name: read_member(file, one, len(file.getvalue())) for name, one in found.items()} == files
 
 
 def in_zip64(plain: bytes) -> bytes:
@@ -292,5 +292,5 @@ def test_a_file_of_weights_is_no_architecture(tmp_path: Path) -> None:
 
 def test_the_checksum_is_that_of_zip() -> None:
     file = io.BytesIO(ARCHIVE)
-    member = keras_archive.members(file, len(ARCHIVE))["config.json"]
+    member = members(file, len(ARCHIVE))["config.json"]
     assert member.crc == zlib.crc32(FILES["config.json"])

@@ -13,7 +13,8 @@ from checks.keras_files import functional, image_input, layer, normal, sequentia
 
 from refcompress import encodings, formats
 from refcompress.errors import ModelError, OptionError
-from refcompress.formats import keras_model, registry
+from refcompress.formats import keras
+from refcompress.formats.keras import registry
 from refcompress.graph import Graph
 from refcompress.run import run
 
@@ -27,7 +28,7 @@ def _nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def imported(folder: Path, model: Any, weights: Any = None, version: str = "2.13.1") -> Graph:
     """Write a checkpoint and import it."""
-    return keras_model.load(kf.write(folder / "model.h5", model, weights, keras_version=version))
+    return keras.load(kf.write(folder / "model.h5", model, weights, keras_version=version))
 
 
 def one(class_name: str, *shape: int, **options: Any) -> Any:

@@ -15,7 +15,7 @@ from checks import keras_files as kf
 from checks.keras_files import image_input, layer, sequential
 
 from refcompress.errors import FormatError, ModelError
-from refcompress.formats import keras_model
+from refcompress.formats import keras
 
 DENSE = sequential(image_input("x", 3), layer("Dense", "d", units=2, use_bias=False))
 KERNEL = np.ones((3, 2), np.float32)
@@ -188,7 +188,7 @@ def test_a_huge_declared_weight_is_refused_before_it_is_allocated(tmp_path: Path
     size = 2**20
     model = sequential(image_input("x", size), layer("Dense", "d", units=size, use_bias=False))
     spoil = replaced(shape=(size, size), dtype="f4", chunks=chunks)
-    keras_model.load(kf.write(tmp_path / "model.h5", DENSE, WEIGHTS))  # imports what loading needs
+    keras.load(kf.write(tmp_path / "model.h5", DENSE, WEIGHTS))  # imports what loading needs
     tracemalloc.start()
     try:
         message = refused(tmp_path, spoil, model)
@@ -207,7 +207,7 @@ def test_a_contiguous_weight_beyond_the_end_of_the_file_is_refused(tmp_path: Pat
     for length in range(0, len(whole), len(whole) // 50):
         path.write_bytes(whole[:length])
         with pytest.raises((FormatError, ModelError)):
-            keras_model.load(path)
+            keras.load(path)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_compressed_weights_are_read(tmp_path: Path, filters: Any) -> None:
     zeros = np.zeros((512, 512), np.float32)  # gzip stores them in a thousandth of their bytes
     model = sequential(image_input("x", 512), layer("Dense", "d", units=512, use_bias=False))
     path = kf.write(tmp_path / "model.h5", model, WEIGHTS, spoil=replaced(data=zeros, **filters))
-    assert keras_model.load(path).params["d/kernel"].shape == (512, 512)
+    assert keras.load(path).params["d/kernel"].shape == (512, 512)
 
 
 def test_a_heap_that_hdf5_would_walk_forever_is_refused(tmp_path: Path) -> None:
@@ -229,4 +229,4 @@ def test_a_heap_that_hdf5_would_walk_forever_is_refused(tmp_path: Path) -> None:
     data[place + 8 : place + 16] = bytes(8)  # the size of the free space
     path.write_bytes(data)
     with pytest.raises(FormatError, match="free object of size 0"):
-        keras_model.load(path)
+        keras.load(path)

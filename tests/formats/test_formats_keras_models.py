@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from refcompress import encodings
 from refcompress.errors import ModelError
-from refcompress.formats import keras_model
+from refcompress.formats import keras
 from refcompress.run import run
 
 Array = NDArray[np.float64]
@@ -88,7 +88,7 @@ def naive_softmax(x: Array) -> Array:
 
 def imported(folder: Path, model: Any, weights: Any = None, **options: Any) -> Any:
     """Write a checkpoint and import it."""
-    return keras_model.load(kf.write(folder / "model.h5", model, weights, **options))
+    return keras.load(kf.write(folder / "model.h5", model, weights, **options))
 
 
 def test_an_mlp_computes_what_the_formula_says(tmp_path: Path) -> None:

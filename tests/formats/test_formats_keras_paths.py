@@ -12,13 +12,13 @@ from checks import keras_archives as ka
 from checks.keras_files import Json, functional, image_input, layer, nested, sequential
 
 from refcompress.errors import FormatError, ModelError
-from refcompress.formats import keras_paths
+from refcompress.formats.keras import paths
 
 
 def found(model: Json, groups: ka.Groups, path: tuple[str, ...]) -> float | None:
     """Return the first number of the first weight found for a layer, None if there is none."""
     with h5py.File(io.BytesIO(ka.weights_file(groups))) as file:
-        variables = keras_paths.find(keras_paths.open_tree(model, file, 1 << 20), path)
+        variables = paths.find(paths.open_tree(model, file, 1 << 20), path)
         return None if variables is None else float(np.ravel(variables["0"])[0])
 
 
@@ -189,7 +189,7 @@ def test_what_is_no_group_is_refused(spoil: str) -> None:
         file.create_group("layers")["dense"] = links[spoil]
     model = sequential(image_input("x", 3), layer("Dense", "d"))
     with h5py.File(memory) as file, pytest.raises(FormatError, match=r"is no group|a link to elsewhere"):
-        keras_paths.find(keras_paths.open_tree(model, file, 1 << 20), ("d",))
+        paths.find(paths.open_tree(model, file, 1 << 20), ("d",))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from checks.published_networks import PUBLISHED, attention_weighted_average
 
 from refcompress import encodings, formats
 from refcompress.errors import ModelError
-from refcompress.formats import keras_activations, registry
+from refcompress.formats.keras import registry
+from refcompress.formats.keras.layers import activations
 from refcompress.ops import infer_shapes
 from refcompress.verify import compare
 
@@ -138,4 +139,4 @@ def test_every_layout_gives_the_reference_outputs(shared_data: Path, generation:
 def test_every_activation_by_name_has_an_operator() -> None:
     from refcompress.ops import OPS
 
-    assert {step[0] for step in keras_activations.ACTIVATIONS.values() if step is not None} <= set(OPS)
+    assert {step[0] for step in activations.ACTIVATIONS.values() if step is not None} <= set(OPS)

@@ -15,8 +15,10 @@ from checks.keras_files import functional, image_input, layer, sequential
 from refcompress import formats
 from refcompress.encodings import decode
 from refcompress.errors import FormatError, ModelError
-from refcompress.formats import keras_checkpoint, keras_weights, registry
-from refcompress.formats.keras_call import Call
+from refcompress.formats.keras import registry
+from refcompress.formats.keras.call import Call
+from refcompress.formats.keras.checkpoint import open_checkpoint
+from refcompress.formats.keras.weights import open_weights, read, shape_of
 from refcompress.verify import compare
 
 
@@ -157,10 +159,10 @@ def test_names_that_share_their_values_are_no_way_to_more_bytes_than_the_file_ha
 def test_the_stored_shape_can_be_looked_at_before_reading(tmp_path: Path) -> None:
     model = sequential(image_input("x", 3), layer("Dense", "d", units=2, use_bias=False))
     path = kf.write(tmp_path / "x.h5", model, {"d": {"d/kernel:0": np.ones((3, 2), np.float32)}})
-    with keras_checkpoint.open_checkpoint(path) as checkpoint:
-        weights = keras_weights.open_weights(checkpoint)
-        assert keras_weights.shape_of(weights, ("d",), ["kernel"], index=0) == (3, 2)
+    with open_checkpoint(path) as checkpoint:
+        weights = open_weights(checkpoint)
+        assert shape_of(weights, ("d",), ["kernel"], index=0) == (3, 2)
         with pytest.raises(ModelError, match="'bias' is missing"):
-            keras_weights.shape_of(weights, ("d",), ["bias"], index=1)
-        array = keras_weights.read(weights, ("d",), ["kernel"], (3, 2), index=0)
+            shape_of(weights, ("d",), ["bias"], index=1)
+        array = read(weights, ("d",), ["kernel"], (3, 2), index=0)
     assert not array.flags.writeable

@@ -55,7 +55,7 @@ def test_an_archive_is_seen_by_its_content(tmp_path: Path, name: str) -> None:
 def test_a_tflite_model_is_refused_saying_what_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(100))
-    with pytest.raises(FormatError, match=r"refcompress\.formats\.tflite_model\.load"):
+    with pytest.raises(FormatError, match=r"refcompress\.formats\.tflite\.load"):
         formats.load(path)
 
 

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from refcompress import encodings, formats
 from refcompress.errors import FormatError, ModelError, OptionError
-from refcompress.formats import array_files
-from refcompress.formats.named_arrays import load_weights
+from refcompress.formats.named_arrays import files, load_weights
 from refcompress.graph import Graph, Node, TensorSpec
 from refcompress.ops import NoAttrs, make_attrs
 from refcompress.ops.concat import Concat
@@ -510,7 +509,7 @@ def test_what_is_no_array_is_refused() -> None:
 def test_an_array_that_nobody_wants_is_not_read(tmp_path: Path) -> None:
     save_npz(tmp_path / "w", {"a/weight": filled((2, 3)), "other": np.full(4, np.nan)})
     load_weights(one("Gemm", (2,), WEIGHT), tmp_path / "w", names={"a/weight": "a/weight"})
-    with array_files.open_arrays(tmp_path / "w") as arrays:
+    with files.open_arrays(tmp_path / "w") as arrays:
         assert arrays["other"].shape == (4,)
 
 

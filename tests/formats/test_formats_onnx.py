@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from refcompress.errors import FormatError, ModelError, OptionError, RefcompressError
-from refcompress.formats import onnx_model, rcz
+from refcompress.formats import onnx, rcz
 from refcompress.run import run, run_all, run_exact
 from refcompress.verify.compare import compare
 
@@ -29,7 +29,7 @@ F = np.float32
 def refusal(proto: Any, folder: Path, **options: Any) -> str:
     """Import a model and return the message of the ModelError."""
     with pytest.raises(ModelError) as caught:
-        onnx_model.load(saved(proto, folder), **options)
+        onnx.load(saved(proto, folder), **options)
     return str(caught.value)
 
 
@@ -72,7 +72,7 @@ def test_random_networks_agree_with_onnx_runtime(seed: int, tmp_path: Path) -> N
 
     rng = np.random.default_rng(seed)
     proto = random_model(rng, (1, 3, "N")[seed % 3])
-    imported = onnx_model.read(saved(proto, tmp_path))
+    imported = onnx.read(saved(proto, tmp_path))
     verdict = compare(imported.graph, of.compared(imported, proto, rng))
     assert verdict.within, verdict
 
@@ -84,7 +84,7 @@ def test_layouts_lead_from_every_tensor_of_onnx_runtime_to_its_activation(seed: 
 
     rng = np.random.default_rng(seed)
     proto = random_model(rng, (1, 3, "N")[seed % 3])
-    imported = onnx_model.read(saved(proto, tmp_path))
+    imported = onnx.read(saved(proto, tmp_path))
     names = [name for made in proto.graph.node for name in made.output if name in imported.layouts]
     assert imported.outputs[0][0] in names
     given, made = of.computed(imported, proto, names, rng)
@@ -124,7 +124,7 @@ def test_recurrences_with_initial_states_agree_with_onnx_runtime(
 ) -> None:
     pytest.importorskip("onnxruntime", reason="compares with ONNX Runtime")
     proto = recurrent(op, gates, direction, **attrs)
-    imported = onnx_model.read(saved(proto, tmp_path))
+    imported = onnx.read(saved(proto, tmp_path))
     assert [place for _, place in imported.inputs] == [1] * len(imported.inputs)  # time stands first
     verdict = compare(imported.graph, of.compared(imported, proto, np.random.default_rng(1)))
     assert verdict.within, verdict
@@ -222,7 +222,7 @@ def test_networks_exported_by_pytorch_compute_what_pytorch_does(name: str, how: 
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        graph = onnx_model.load(exported(module, torch.randn(2, *shape), tmp_path / "model.onnx", how, outputs))
+        graph = onnx.load(exported(module, torch.randn(2, *shape), tmp_path / "model.onnx", how, outputs))
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
     x = torch.randn(4, *shape)
@@ -240,7 +240,7 @@ def test_networks_exported_by_pytorch_compute_what_pytorch_does(name: str, how: 
 def test_an_imported_network_is_stored_and_read_back(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="exports from PyTorch")
     module, shape, outputs = torch_networks()["encoder"]
-    graph = onnx_model.load(exported(module, torch.randn(2, *shape), tmp_path / "model.onnx", 17, outputs))
+    graph = onnx.load(exported(module, torch.randn(2, *shape), tmp_path / "model.onnx", 17, outputs))
     rcz.save(graph, tmp_path / "model.rcz")
     x = np.random.default_rng(0).normal(size=(2, *shape)).astype(F)
     np.testing.assert_array_equal(run(rcz.load(tmp_path / "model.rcz"), x)[0], run(graph, x)[0])
@@ -260,7 +260,7 @@ def test_published_architectures_with_random_weights_agree_with_onnx_runtime(nam
     if not folder.is_dir():
         pytest.skip("this version of onnx ships without them")
     proto = of.with_random_weights(of.onnx.load(folder / f"light_{name}.onnx"), np.random.default_rng(0))
-    imported = onnx_model.read(saved(proto, tmp_path))
+    imported = onnx.read(saved(proto, tmp_path))
     verdict = compare(imported.graph, of.compared(imported, proto, np.random.default_rng(1)))
     assert verdict.within, verdict
     assert all(tensor.max_bound < 0.1 * tensor.max_value for tensor in verdict.tensors)
@@ -279,7 +279,7 @@ def test_nodes_are_few_and_named_after_the_model(tmp_path: Path) -> None:
     ]
     rng = np.random.default_rng(0)
     constants = {"w": ones(4, 3, 3, 3), "m": rng.normal(size=(64, 5)).astype(F), "b": ones(5)}
-    imported = onnx_model.read(saved(model(nodes, {"x": (1, 3, 4, 4)}, ["y"], constants), tmp_path))
+    imported = onnx.read(saved(model(nodes, {"x": (1, 3, 4, 4)}, ["y"], constants), tmp_path))
     assert [(made.op, made.name, made.output) for made in imported.graph.nodes] == [
         ("Transpose", "x/transpose", "x/transpose"),
         ("Conv", "conv", "c"),
@@ -299,7 +299,7 @@ def test_layouts_say_how_activations_hold_the_tensors_of_the_model(tmp_path: Pat
         node("Relu", ["t"], ["y"]),
     ]
     constants = {"w": np.eye(4, dtype=F)[:, :, None, None], "s": np.array([0, 2, -1])}
-    imported = onnx_model.read(saved(model(nodes, {"x": ("N", 4, 2, 3)}, ["y"], constants), tmp_path))
+    imported = onnx.read(saved(model(nodes, {"x": ("N", 4, 2, 3)}, ["y"], constants), tmp_path))
     x = np.random.default_rng(0).normal(size=(5, 4, 2, 3)).astype(F)
     made = run_all(imported.graph, x)
     tensors = {"c": x, "r": x.reshape(5, 2, 12), "t": x.reshape(5, 2, 12).swapaxes(1, 2)}
@@ -310,14 +310,14 @@ def test_layouts_say_how_activations_hold_the_tensors_of_the_model(tmp_path: Pat
 
 def test_the_same_initializer_is_one_parameter(tmp_path: Path) -> None:
     nodes = [node("MatMul", ["x", "w"], ["a"]), node("Relu", ["a"], ["b"]), node("MatMul", ["b", "w"], ["y"])]
-    graph = onnx_model.load(saved(model(nodes, {"x": (2, 3)}, ["y"], {"w": ones(3, 3)}), tmp_path))
+    graph = onnx.load(saved(model(nodes, {"x": (2, 3)}, ["y"], {"w": ones(3, 3)}), tmp_path))
     assert list(graph.params) == ["w"]
 
 
 def test_a_model_of_one_sample_may_do_anything_with_its_first_axis(tmp_path: Path) -> None:
     nodes = [node("Reshape", ["x", "s"], ["a"]), node("Softmax", ["a"], ["y"], axis=0)]
     proto = model(nodes, {"x": (1, 6)}, ["y"], {"s": np.array([2, 3])})
-    imported = onnx_model.read(saved(proto, tmp_path))
+    imported = onnx.read(saved(proto, tmp_path))
     x = np.random.default_rng(0).normal(size=(4, 6))
     powers = np.exp(x.reshape(4, 2, 3))
     assert imported.outputs == (("y", -1),)
@@ -327,7 +327,7 @@ def test_a_model_of_one_sample_may_do_anything_with_its_first_axis(tmp_path: Pat
 def test_without_a_batch_all_of_an_array_is_one_sample(tmp_path: Path) -> None:
     proto = model([node("ReduceMean", ["x"], ["y"], axes=[0], keepdims=0)], {"x": (4, 3)}, ["y"])
     assert "it reduces the batch axis" in refusal(proto, tmp_path)
-    graph = onnx_model.load(saved(proto, tmp_path), batched=False)
+    graph = onnx.load(saved(proto, tmp_path), batched=False)
     x = np.random.default_rng(0).normal(size=(2, 4, 3))
     np.testing.assert_allclose(run(graph, x)[0], x.mean(1), rtol=1e-5, atol=1e-6)
 
@@ -335,12 +335,12 @@ def test_without_a_batch_all_of_an_array_is_one_sample(tmp_path: Path) -> None:
 def test_open_sizes_are_given(tmp_path: Path) -> None:
     proto = model([node("GlobalAveragePool", ["x"], ["y"])], {"x": ("N", 3, "h", "w")}, ["y"])
     assert "input_shapes={name: shape without the batch}" in refusal(proto, tmp_path)
-    graph = onnx_model.load(saved(proto, tmp_path), input_shapes={"x": (3, 5, 4)})
+    graph = onnx.load(saved(proto, tmp_path), input_shapes={"x": (3, 5, 4)})
     assert graph.inputs[0].shape == (3, 5, 4)
     with pytest.raises(OptionError, match="does not fit"):
-        onnx_model.load(saved(proto, tmp_path), input_shapes={"x": (4, 5, 4)})
+        onnx.load(saved(proto, tmp_path), input_shapes={"x": (4, 5, 4)})
     with pytest.raises(OptionError, match="there is no input 'z'"):
-        onnx_model.load(saved(proto, tmp_path), input_shapes={"z": (3, 5, 4)})
+        onnx.load(saved(proto, tmp_path), input_shapes={"z": (3, 5, 4)})
 
 
 def test_values_that_depend_on_the_size_of_the_batch_are_refused(tmp_path: Path) -> None:
@@ -353,7 +353,7 @@ def test_values_that_depend_on_the_size_of_the_batch_are_refused(tmp_path: Path)
     message = refusal(model(nodes, {"x": ("N", 3)}, ["y"], {"zero": np.array(0)}), tmp_path)
     assert "a constant depends on the size of the batch" in message
     nodes[1] = node("Gather", ["s", "one"], ["n"])
-    graph = onnx_model.load(saved(model(nodes, {"x": ("N", 4)}, ["y"], {"one": np.array(1)}), tmp_path))
+    graph = onnx.load(saved(model(nodes, {"x": ("N", 4)}, ["y"], {"one": np.array(1)}), tmp_path))
     np.testing.assert_array_equal(run(graph, ones(2, 4))[0], 0.25 * ones(2, 4))
 
 
@@ -480,10 +480,10 @@ SPOILED: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("change", SPOILED)
 def test_malformed_models_are_refused(change: str, tmp_path: Path) -> None:
     proto = adding()
-    onnx_model.load(saved(proto, tmp_path))
+    onnx.load(saved(proto, tmp_path))
     SPOILED[change](proto)
     with pytest.raises((FormatError, ModelError)):
-        onnx_model.load(saved(proto, tmp_path))
+        onnx.load(saved(proto, tmp_path))
 
 
 def test_any_bytes_give_a_network_or_one_of_our_errors(tmp_path: Path) -> None:
@@ -509,7 +509,7 @@ def test_any_bytes_give_a_network_or_one_of_our_errors(tmp_path: Path) -> None:
         path = tmp_path / "model.onnx"
         path.write_bytes(data)
         with contextlib.suppress(RefcompressError):
-            onnx_model.load(path)
+            onnx.load(path)
 
 
 def test_weird_names_are_made_printable_and_unique(tmp_path: Path) -> None:
@@ -518,19 +518,17 @@ def test_weird_names_are_made_printable_and_unique(tmp_path: Path) -> None:
         node("Relu", ["a\n"], ["a_"], name="same"),
         node("Add", ["a_", "x"], ["z" * 5000]),
     ]
-    graph = onnx_model.load(saved(model(nodes, {"x": (2, 3)}, ["z" * 5000]), tmp_path))
+    graph = onnx.load(saved(model(nodes, {"x": (2, 3)}, ["z" * 5000]), tmp_path))
     assert [made.name for made in graph.nodes[:2]] == ["same", "same:2"]
     assert all(made.name.isprintable() and len(made.output) <= 220 for made in graph.nodes)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"nothing\.onnx cannot be read"):
-        onnx_model.load(tmp_path / "nothing.onnx")
+        onnx.load(tmp_path / "nothing.onnx")
 
 
 def test_models_are_recognised_by_their_first_bytes() -> None:
     data = adding().SerializeToString()
-    assert onnx_model.looks_like(data[:64])
-    assert not any(
-        map(onnx_model.looks_like, (b"", b"\x08", b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", bytes(64), b"RCZ\x01"))
-    )
+    assert onnx.looks_like(data[:64])
+    assert not any(map(onnx.looks_like, (b"", b"\x08", b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", bytes(64), b"RCZ\x01")))

@@ -22,7 +22,8 @@ from malformed import rcz as malformed
 from refcompress import encodings, ops
 from refcompress.encodings import encode
 from refcompress.errors import FormatError, ModelError
-from refcompress.formats import rcz, rcz_layout
+from refcompress.formats import rcz
+from refcompress.formats.rcz import layout
 from refcompress.graph import Graph, Node, TensorSpec
 
 GOLDEN = sorted((Path(__file__).parent.parent / "golden").glob("*.rcz"))
@@ -54,7 +55,7 @@ def read_any(data: bytes) -> Graph | None:
 def inflate(data: bytes) -> tuple[bytes, bytes]:
     """Return the text of a header and the bytes of the tensors."""
     end = 12 + int.from_bytes(data[9:12], "little")
-    return zlib.decompressobj(-15, rcz_layout.DICTIONARY).decompress(data[12:end]), data[end:-4]
+    return zlib.decompressobj(-15, layout.DICTIONARY).decompress(data[12:end]), data[end:-4]
 
 
 @pytest.mark.parametrize("maker", MAKERS)
@@ -97,13 +98,13 @@ def test_there_are_golden_files() -> None:
 def test_defaults_and_dictionary_are_those_of_the_spec() -> None:
     size, checksum = re.findall(r"(\d+) bytes of ASCII, CRC-32 `(\w+)`", SPEC)[0]
     text = SPEC.split("```text\n")[1].split("```")[0].replace("\n", "")
-    assert text.encode() == rcz_layout.DICTIONARY
-    assert len(rcz_layout.DICTIONARY) == int(size) == 1483  # version 1 of the format has this dictionary for ever
-    assert zlib.crc32(rcz_layout.DICTIONARY) == int(checksum, 16) == 0x97E79D15
+    assert text.encode() == layout.DICTIONARY
+    assert len(layout.DICTIONARY) == int(size) == 1483  # version 1 of the format has this dictionary for ever
+    assert zlib.crc32(layout.DICTIONARY) == int(checksum, 16) == 0x97E79D15
     rows = re.findall(r"^\| (\w+) \| (.*) \|$", SPEC.split("| operator | defaults |")[1], re.MULTILINE)
     pairs = {op: re.findall(r"(\w+) (\[[^]]*\]|[^,]+)", row) for op, row in rows}
     defaults = {op: {key: json.loads(value) for key, value in found} for op, found in pairs.items()}
-    assert defaults == rcz_layout.DEFAULTS
+    assert defaults == layout.DEFAULTS
 
 
 def test_operators_their_roles_and_attributes_are_those_of_the_spec() -> None:
@@ -120,7 +121,7 @@ def test_operators_their_roles_and_attributes_are_those_of_the_spec() -> None:
 
 
 def test_defaults_are_attributes_of_their_operators() -> None:
-    for op, defaults in rcz_layout.DEFAULTS.items():
+    for op, defaults in layout.DEFAULTS.items():
         assert ops.attrs_to_dict(ops.make_attrs(op, defaults)) == defaults
 
 

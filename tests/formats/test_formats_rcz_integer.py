@@ -19,7 +19,9 @@ from malformed import rcz as malformed
 import refcompress
 from refcompress.encodings import decode, encode, pack
 from refcompress.errors import FormatError
-from refcompress.formats import rcz, rcz_integer, rcz_layout
+from refcompress.formats import rcz
+from refcompress.formats.rcz import integer, layout
+from refcompress.formats.rcz.container import INTEGER_VERSION
 from refcompress.graph import Graph, Node, TensorSpec
 from refcompress.integer import IntegerNetwork, Quantization, run_integer, smallest
 from refcompress.ops import make_attrs
@@ -62,21 +64,21 @@ def same(a: IntegerNetwork, b: IntegerNetwork) -> bool:
 def read_any(data: bytes) -> IntegerNetwork | None:
     """Read a network that can be written again, or None where there was a FormatError with an offset."""
     try:
-        network = rcz_integer.from_bytes(data)
+        network = integer.from_bytes(data)
     except FormatError as error:
         check_offset(error, 0, len(data))
         return None
-    assert same(rcz_integer.from_bytes(rcz_integer.to_bytes(network)), network)
+    assert same(integer.from_bytes(integer.to_bytes(network)), network)
     return network
 
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_network_comes_back_to_the_last_bit(shared: bool, tmp_path: Path) -> None:
     network = _network(shared=shared)
-    rcz_integer.save(network, tmp_path / "n.rcz")
-    again = rcz_integer.load(tmp_path / "n.rcz")
+    integer.save(network, tmp_path / "n.rcz")
+    again = integer.load(tmp_path / "n.rcz")
     assert same(again, network)
-    assert rcz_integer.to_bytes(again) == (tmp_path / "n.rcz").read_bytes()
+    assert integer.to_bytes(again) == (tmp_path / "n.rcz").read_bytes()
     x = np.random.default_rng(1).integers(-128, 128, (30, 20))
     assert np.array_equal(run_integer(again, x)[0], run_integer(network, x)[0])
 
@@ -93,8 +95,8 @@ def test_biases_take_as_many_bytes_as_their_largest_needs(width: int) -> None:
             weight=linear_weight(np.ones((3, 4), int), [0.25]),
             bias=bias.astype(np.int32),
         )
-        data = rcz_integer.to_bytes(network)
-        again = rcz_integer.from_bytes(data)
+        data = integer.to_bytes(network)
+        again = integer.from_bytes(data)
         assert again.biases["b"].tolist() == bias.tolist()
         assert again.quantizations == network.quantizations
         text = _inflate(data)[0]
@@ -105,21 +107,21 @@ def test_biases_take_as_many_bytes_as_their_largest_needs(width: int) -> None:
 def test_every_scale_survives(scale: float, zero_point: int) -> None:
     quantization = Quantization(scale, zero_point)
     network = single("Flatten", {}, [((3,), quantization)], quantization)
-    assert rcz_integer.from_bytes(rcz_integer.to_bytes(network)).quantizations["y"] == quantization
+    assert integer.from_bytes(integer.to_bytes(network)).quantizations["y"] == quantization
 
 
 def _inflate(data: bytes) -> tuple[bytes, bytes]:
     end = 12 + int.from_bytes(data[9:12], "little")
-    return zlib.decompressobj(-15, rcz_layout.DICTIONARY).decompress(data[12:end]), data[end:-4]
+    return zlib.decompressobj(-15, layout.DICTIONARY).decompress(data[12:end]), data[end:-4]
 
 
 def test_the_two_kinds_of_containers_name_each_other(tmp_path: Path) -> None:
-    rcz_integer.save(_network(), tmp_path / "integer.rcz")
+    integer.save(_network(), tmp_path / "integer.rcz")
     refcompress.save(_network().graph, tmp_path / "real.rcz")
-    with pytest.raises(FormatError, match=r"integer network; refcompress.formats.rcz_integer.load reads it"):
+    with pytest.raises(FormatError, match=r"integer network; refcompress.formats.rcz.integer.load reads it"):
         refcompress.load(tmp_path / "integer.rcz")
     with pytest.raises(FormatError, match=r"real numbers; refcompress.load reads it"):
-        rcz_integer.load(tmp_path / "real.rcz")
+        integer.load(tmp_path / "real.rcz")
 
 
 GEMM = '[["Gemm","g"]]'
@@ -129,7 +131,7 @@ SOUND = f'[[["x",1]],{GEMM},{PARAMS},["g"],[[0.1,0],[0.2,-3]]]'
 
 
 def _container(text: str, tensors: bytes = WEIGHT + b"\x07\x00") -> bytes:
-    return malformed.frame(malformed.deflate(text), tensors, version=rcz.INTEGER_VERSION)
+    return malformed.frame(malformed.deflate(text), tensors, version=INTEGER_VERSION)
 
 
 CASES: list[tuple[str, str, str, Any, str]] = [
@@ -163,7 +165,7 @@ CASES: list[tuple[str, str, str, Any, str]] = [
 def test_a_malformed_container_is_refused(case: tuple[str, str, str, Any, str]) -> None:
     data = _container(case[2]) if case[3] is None else _container(case[2], case[3])
     with pytest.raises(FormatError, match=re.escape(case[4])):
-        rcz_integer.from_bytes(data)
+        integer.from_bytes(data)
 
 
 def test_every_constraint_of_integer_networks_has_a_malformed_container() -> None:
@@ -171,7 +173,7 @@ def test_every_constraint_of_integer_networks_has_a_malformed_container() -> Non
 
 
 def test_the_container_that_the_malformed_ones_are_made_of_is_sound() -> None:
-    network = rcz_integer.from_bytes(_container(SOUND))
+    network = integer.from_bytes(_container(SOUND))
     assert network.biases["g/bias"].tolist() == [7]
     assert decode(network.graph.params["g/bias"])[0] == np.float32(7 * float(np.float32(0.1)) * 0.5)
 
@@ -179,7 +181,7 @@ def test_the_container_that_the_malformed_ones_are_made_of_is_sound() -> None:
 @settings(max_examples=60)
 @given(st.lists(st.integers(0, 1 << 20), min_size=1, max_size=3))
 def test_flipped_bits_are_seen_and_under_a_right_checksum_do_no_harm(bits: list[int]) -> None:
-    data = bytearray(rcz_integer.to_bytes(_network()))
+    data = bytearray(integer.to_bytes(_network()))
     for bit in set(bits):
         data[bit // 8 % len(data)] ^= 1 << bit % 8
     assert read_any(bytes(data)) is None

@@ -17,7 +17,7 @@ from checks.tflite_files import FileOperator, FileTensor, activation, constant, 
 
 from refcompress.encodings import Linear, decode
 from refcompress.errors import FormatError, MissingToolError, ModelError, OptionError
-from refcompress.formats import tflite_model
+from refcompress.formats import tflite
 from refcompress.integer import Quantization, run_integer
 from refcompress.run import run
 
@@ -38,7 +38,7 @@ def _gemm(**changed: Any) -> bytes:
 
 
 def test_a_matrix_product_is_read_to_the_last_bit() -> None:
-    network = tflite_model.read(_gemm(fields={"FusedActivationFunction": 3}))
+    network = tflite.read(_gemm(fields={"FusedActivationFunction": 3}))
     gemm, relu6 = network.graph.nodes
     assert (gemm.op, gemm.name, gemm.inputs, gemm.output) == ("Gemm", "y", ("x",), "y/linear")
     assert (relu6.op, relu6.name, relu6.output, relu6.attrs.max) == ("Clip", "y/clip", "y", 6.0)
@@ -54,7 +54,7 @@ def test_a_kernel_is_read_channels_last() -> None:
     kernel = RNG.integers(-127, 128, (3, 2, 1, 2)).astype(np.int8)
     w = constant("w", kernel, [0.5, 0.25, 0.125])
     operator = replace(CONV, fields={**CONV_FIELDS, "Padding": 0})
-    network = tflite_model.read(write([IMAGE, PLANES, w], [operator]))
+    network = tflite.read(write([IMAGE, PLANES, w], [operator]))
     conv = network.graph.nodes[0]
     assert (conv.attrs.pads, conv.attrs.group) == ((0, 0, 1, 0), 1)
     scales = np.array([0.5, 0.25, 0.125])
@@ -64,21 +64,21 @@ def test_a_kernel_is_read_channels_last() -> None:
 def test_a_file_is_loaded_by_its_path_and_known_by_its_first_bytes(tmp_path: Path) -> None:
     path = tmp_path / "network.bin"
     path.write_bytes(_gemm())
-    assert tflite_model.looks_like(path.read_bytes()[:64])
-    assert not tflite_model.looks_like(b"\x89HDF\r\n\x1a\n")
-    assert tflite_model.load(path).graph.outputs == ("y",)
+    assert tflite.looks_like(path.read_bytes()[:64])
+    assert not tflite.looks_like(b"\x89HDF\r\n\x1a\n")
+    assert tflite.load(path).graph.outputs == ("y",)
     with pytest.raises(OptionError, match="cannot be read"):
-        tflite_model.load(tmp_path / "nothing")
+        tflite.load(tmp_path / "nothing")
 
 
 def test_conversions_at_the_boundary_are_left_to_the_caller() -> None:
     outer = [FileTensor("in", (1, 3), type="float32"), FileTensor("out", (1, 2), type="float32")]
     enter = FileOperator(networks.QUANTIZE, (4,), (0,))
     leave = FileOperator(6, (1,), (5,))
-    network = tflite_model.read(write([X, Y, W, B, *outer], [enter, GEMM, leave], inputs=(4,)))
+    network = tflite.read(write([X, Y, W, B, *outer], [enter, GEMM, leave], inputs=(4,)))
     assert [spec.name for spec in network.graph.inputs] == ["in"]
     assert network.quantizations == {"in": Quantization(0.5, 2), "y": Quantization(0.25, -1)}
-    plain = tflite_model.read(_gemm())
+    plain = tflite.read(_gemm())
     x = RNG.integers(-128, 128, (5, 3))
     assert run_integer(network, x)[0].tolist() == run_integer(plain, x)[0].tolist()
 
@@ -86,25 +86,25 @@ def test_conversions_at_the_boundary_are_left_to_the_caller() -> None:
 def test_uint8_at_the_boundary_is_int8_plus_128() -> None:
     outer = replace(X, name="in", type="uint8", zero_points=(130,))
     enter = FileOperator(networks.QUANTIZE, (4,), (0,))
-    network = tflite_model.read(write([X, Y, W, B, outer], [enter, GEMM], inputs=(4,)))
+    network = tflite.read(write([X, Y, W, B, outer], [enter, GEMM], inputs=(4,)))
     assert network.quantizations["in"] == Quantization(0.5, 2)
     with pytest.raises(ModelError, match="at the boundary is neither float32 nor"):
-        tflite_model.read(write([X, Y, W, B, replace(outer, zero_points=(7,))], [enter, GEMM], inputs=(4,)))
+        tflite.read(write([X, Y, W, B, replace(outer, zero_points=(7,))], [enter, GEMM], inputs=(4,)))
 
 
 def test_weights_of_two_operators_stay_one_parameter() -> None:
     z = activation("y", (1, 2), 0.5, 0)
     both = [GEMM, replace(GEMM, outputs=(4,))]
-    network = tflite_model.read(write([X, Y, W, B, z], both, outputs=(1, 4)))
+    network = tflite.read(write([X, Y, W, B, z], both, outputs=(1, 4)))
     assert [node.params["weight"] for node in network.graph.nodes] == ["y/weight", "y/weight"]
     assert network.graph.outputs == ("y", "y:2")
 
 
 def test_planes_are_flattened_before_a_matrix_product() -> None:
     x = activation("x", (1, 1, 3), 0.5, 2)
-    network = tflite_model.read(write([x, Y, W, B], [GEMM]))
+    network = tflite.read(write([x, Y, W, B], [GEMM]))
     assert [node.op for node in network.graph.nodes] == ["Flatten", "Gemm"]
-    flat = tflite_model.read(_gemm())
+    flat = tflite.read(_gemm())
     values = RNG.integers(-128, 128, (5, 3))
     assert run_integer(network, values[:, None])[0].tolist() == run_integer(flat, values)[0].tolist()
 
@@ -112,7 +112,7 @@ def test_planes_are_flattened_before_a_matrix_product() -> None:
 @pytest.mark.parametrize("operator", networks.MAKERS)
 def test_the_graph_is_the_network_in_real_numbers(operator: str) -> None:
     rng = np.random.default_rng(1)
-    network = tflite_model.read(networks.MAKERS[operator](rng))
+    network = tflite.read(networks.MAKERS[operator](rng))
     integers = [rng.integers(-128, 128, (3, *spec.shape)) for spec in network.graph.inputs]
     quantizations = [network.quantizations[spec.name] for spec in network.graph.inputs]
     real = run(network.graph, [q.scale * (x - q.zero_point) for x, q in zip(integers, quantizations, strict=True)])[0]
@@ -292,19 +292,19 @@ FORMAT_ERRORS: dict[str, tuple[Callable[[], bytes], str]] = {
 def test_what_is_not_read_is_refused_with_its_name(case: str) -> None:
     make, message = MODEL_ERRORS[case]
     with pytest.raises(ModelError, match=message):
-        tflite_model.read(make())
+        tflite.read(make())
 
 
 @pytest.mark.parametrize("case", FORMAT_ERRORS)
 def test_malformed_files_are_refused(case: str) -> None:
     make, message = FORMAT_ERRORS[case]
     with pytest.raises(FormatError, match=message):
-        tflite_model.read(make())
+        tflite.read(make())
 
 
 def _tried(data: bytes) -> None:
     try:
-        tflite_model.read(data)
+        tflite.read(data)
     except (FormatError, ModelError):
         return
 
@@ -335,4 +335,4 @@ def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.Mo
     data = _gemm()
     monkeypatch.setitem(__import__("sys").modules, "tflite", None)
     with pytest.raises(MissingToolError, match=r"pip install 'refcompress\[tflite\]'"):
-        tflite_model.read(data)
+        tflite.read(data)

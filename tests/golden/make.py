@@ -21,7 +21,8 @@ def main() -> None:
     from checks import networks
 
     from refcompress import encodings
-    from refcompress.formats import rcz, rcz_header
+    from refcompress.formats import rcz
+    from refcompress.formats.rcz.header import header_text
 
     makers = {
         "v1_chain": lambda: networks.chain_network(1),
@@ -35,7 +36,7 @@ def main() -> None:
         graph = maker()
         rcz.save(graph, path)
         sizes = {key: len(encodings.pack(encoding)) for key, encoding in graph.params.items()}
-        path.with_suffix(".json").write_text(rcz_header.header_text(graph, sizes) + "\n", encoding="utf-8")
+        path.with_suffix(".json").write_text(header_text(graph, sizes) + "\n", encoding="utf-8")
         arrays = {key: encodings.decode(encoding).view(np.uint32) for key, encoding in graph.params.items()}
         with path.with_suffix(".npz").open("wb") as stream:
             # the keys of an archive are file names; numbers are safe ones

@@ -10,7 +10,7 @@ import pytest
 
 import refcompress
 from refcompress.encodings import IntegerCodebook
-from refcompress.formats import rcz_integer
+from refcompress.formats.rcz import integer
 from refcompress.graph import Graph
 from refcompress.integer import IntegerNetwork, dequantize, quantize, run_integer, smallest
 from refcompress.post_training import quantize_network
@@ -51,10 +51,10 @@ def test_a_compressed_lenet_stays_compressed(shared_data: Path, name: str) -> No
     network = smallest(quantize_network(refcompress.load(path), samples))
     weights = [network.graph.params[step.node.params["weight"]] for step in network.steps if step.params]
     assert all(isinstance(encoding.values, IntegerCodebook) for encoding in weights)
-    data = rcz_integer.to_bytes(network)
+    data = integer.to_bytes(network)
     # biases take 2 bytes each where the file before had codes of them
     assert len(data) < path.stat().st_size + 2 * sum(map(len, network.biases.values()))
-    again = rcz_integer.from_bytes(data)
+    again = integer.from_bytes(data)
     assert np.array_equal(_outputs(again, x[:100]), _outputs(network, x[:100]))
 
 

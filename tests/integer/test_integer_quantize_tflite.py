@@ -88,13 +88,13 @@ def networks(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[IntegerNetwork, IntegerNetwork]:
     """Return the network as we quantize it and as TFLite does."""
-    from refcompress.formats import tflite_model
+    from refcompress.formats import tflite
 
     path = Path(tmp_path_factory.mktemp("tflite")) / "model.h5"
     model = _model(request.param)
     model.save(path)
     ours = quantize_network(refcompress.load(path), _samples())
-    return ours, tflite_model.read(_convert(model, _samples()))
+    return ours, tflite.read(_convert(model, _samples()))
 
 
 def _steps(network: IntegerNetwork) -> list[Step]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refcompress.formats import tflite_model
+from refcompress.formats import tflite
 from refcompress.integer import IntegerNetwork, quantize, run_integer, run_integer_all, which_runtime
 from refcompress.ops import find_op
 
@@ -21,7 +21,7 @@ def _pairs(shared_data: Path, name: str) -> tuple[IntegerNetwork, dict[str, np.n
     if not folder.is_dir():
         pytest.skip("needs the int8 networks of the shared data")
     with np.load(folder / f"{name}_int8_io.npz") as file:
-        return tflite_model.load(folder / f"{name}_int8.tflite"), dict(file)
+        return tflite.load(folder / f"{name}_int8.tflite"), dict(file)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -12,7 +12,7 @@ pytest.importorskip("tflite", reason="needs the extra tflite")
 
 from checks.tflite_networks import MAKERS
 
-from refcompress.formats import tflite_model
+from refcompress.formats import tflite
 from refcompress.integer import run_integer
 
 SEEDS = range(15)
@@ -62,7 +62,7 @@ def test_an_operator_is_that_of_the_runtime(
     for seed in SEEDS:
         rng = np.random.default_rng(seed)
         data = MAKERS[operator](rng)
-        network = tflite_model.read(data)
+        network = tflite.read(data)
         inputs = [rng.integers(-128, 128, (4, *spec.shape)).astype(np.int8) for spec in network.graph.inputs]
         if inputs[0].shape[1:] == (256,):
             inputs[0][0] = np.arange(-128, 128)

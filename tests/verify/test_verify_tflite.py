@@ -11,7 +11,6 @@ from checks.frameworks import framework
 from refcompress import formats
 from refcompress.encodings import decode, encode
 from refcompress.errors import FormatError, ModelError
-from refcompress.formats import keras_model
 from refcompress.graph import Graph
 from refcompress.verify import compare, compare_layers
 from refcompress.verify.adaptors import random_inputs
@@ -63,7 +62,7 @@ def test_a_wrong_layer_is_named(converted: tuple[Path, Graph]) -> None:
 
 def test_integer_models_are_refused(shared_data: Path) -> None:
     framework("ai_edge_litert")
-    graph = keras_model.load(shared_data / "h5" / "mlperf_ad01.h5")
+    graph = formats.load(shared_data / "h5" / "mlperf_ad01.h5")
     model = adaptor.load(shared_data / "tflite" / "ad01_int8.tflite")
     with pytest.raises(ModelError, match=r"refcompress\.integer"):
         adaptor.outputs(model, {graph.inputs[0].name: np.zeros((1, 640))}, graph)

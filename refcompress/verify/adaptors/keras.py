@@ -34,11 +34,11 @@ def load(path: str | os.PathLike[str]) -> Any:
         Neither can read the file.
 
     """
-    from refcompress.formats import keras_checkpoint
+    from refcompress.formats.keras import written_by
 
     version = ""
     with contextlib.suppress(RefcompressError):
-        version = keras_checkpoint.written_by(path)
+        version = written_by(path)
     names = LIBRARIES if version.startswith("3") or not version else LIBRARIES[::-1]
     problems, missing = [], 0
     for name in names:

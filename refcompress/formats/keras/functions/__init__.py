@@ -1,0 +1,1 @@
+"""Functions called in the place of layers, by subject: each turns one call into nodes."""

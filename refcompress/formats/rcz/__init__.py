@@ -1,0 +1,5 @@
+"""Our container: SPEC.md says every bit of it."""
+
+from refcompress.formats.rcz.container import MAGIC, from_bytes, load, save, to_bytes
+
+__all__ = ["MAGIC", "from_bytes", "load", "save", "to_bytes"]

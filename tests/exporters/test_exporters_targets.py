@@ -1,0 +1,112 @@
+"""Real networks on real inputs, and every form of weights, on all kinds of machines, bit for bit the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checks import digit_networks, targets
+from checks.export import Arrays, Network, check_export
+from checks.forms import samples, use_graph
+from checks.integer_builder import use_network
+
+import refcompress
+from refcompress import Graph, encodings, recipe
+from refcompress.integer import quantize, smallest
+from refcompress.passes import share_weights
+from refcompress.post_training import quantize_network
+from reference_models import DIGITS_CHECKPOINT, DIGITS_RECIPE, LENET_FILES
+from reference_models.data import digits, mnist
+
+SAMPLES = 20
+CALIBRATION = 256
+Made = tuple[Network, Arrays]
+
+
+def _both(graph: Graph, calibration: np.ndarray, x: np.ndarray) -> dict[str, Made]:
+    """Return the network and its int8 form, each with its inputs."""
+    network = smallest(quantize_network(graph, calibration))
+    integers = quantize(x, network.quantizations[network.graph.inputs[0].name])
+    return {"float32": (graph, [x]), "int8": (network, [integers])}
+
+
+@cache
+def _lenet(folder: Path) -> dict[str, Made]:
+    parts = mnist(folder / "mnist")
+    graph = refcompress.load(LENET_FILES["lenet-300-100"].small)
+    return _both(graph, parts.train.x[:CALIBRATION], parts.test.x[:SAMPLES])
+
+
+@cache
+def _digits(_folder: Path) -> dict[str, Made]:
+    """Convolutions, pools and Softmax."""
+    parts = digits()
+    graph, _ = refcompress.compress(refcompress.load(DIGITS_CHECKPOINT), recipe.load(DIGITS_RECIPE))
+    return _both(graph, parts.train.x[:CALIBRATION], parts.validation.x[:SAMPLES])
+
+
+@cache
+def _small() -> dict[str, Made]:
+    """Two dense layers with shared weights: what 8 KiB of RAM have room for."""
+    data = digit_networks.dataset()
+    graph = share_weights.kmeans(digit_networks.trained(), bits=4)
+    graph = graph.with_params({name: encodings.smallest(value) for name, value in graph.params.items()})
+    return _both(graph, data.inputs[:CALIBRATION], digits().validation.x[:SAMPLES])
+
+
+MAKERS: dict[str, Callable[[Path], dict[str, Made]]] = {"lenet-300-100": _lenet, "digits": _digits}
+SLOW = (targets.M3, targets.M7)  # their digits: M0 has the same plain kernels, M4 and M33 the same others
+CASES = [
+    pytest.param(
+        name,
+        target,
+        id=f"{name}-{target.name}",
+        marks=[pytest.mark.slow] if name == "digits" and target in SLOW else [],
+    )
+    for name in MAKERS
+    for target in targets.BOARDS
+]
+EVERY_FORM = [
+    pytest.param(target, id=target.name, marks=[pytest.mark.slow] if target is not targets.S390X else [])
+    for target in (targets.M7, targets.M33, targets.RV32, targets.X86, targets.S390X)
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize(("name", "target"), CASES)
+def test_every_machine_equals_the_reference(shared_data: Path, name: str, target: targets.Target, dtype: str) -> None:
+    targets.require(target)
+    made, x = MAKERS[name](shared_data)[dtype]
+    (found,) = check_export(made, x, on=(target,))
+    assert (found.stack_bytes or 0) <= 512
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_a_machine_of_8_bits_equals_the_reference(dtype: str) -> None:
+    targets.require(targets.AVR)
+    made, x = _small()[dtype]
+    check_export(made, x, on=(targets.AVR,))
+
+
+@pytest.mark.parametrize("use", ["gemm", "conv_grouped"])
+@pytest.mark.parametrize("target", EVERY_FORM)
+def test_every_form_of_weights_equals_the_reference(use: str, target: targets.Target) -> None:
+    targets.require(target)
+    b, network = use_network(5, use)
+    check_export(network, b.samples(1), on=(target,), max_table_bits=2)
+    rng = np.random.default_rng(5)
+    graph = use_graph(rng, use)
+    check_export(graph, samples(rng, graph, 1), on=(target,), max_table_bits=2)
+
+
+def test_what_is_missing_is_said() -> None:
+    compiler = targets.Target("board", "no-such-gcc", (), emulator=("no-such-emulator", "-M", "board"))
+    with pytest.raises(pytest.skip.Exception, match="board needs no-such-gcc, no-such-emulator"):
+        targets.require(compiler)
+    targets.require(targets.GCC)
+    library = targets.Target("board", "gcc", (), library="no-such-library.a")
+    with pytest.raises(pytest.skip.Exception, match=r"board needs no-such-library\.a of gcc"):
+        targets.require(library)
