@@ -1,7 +1,7 @@
-"""Targets on which generated C is built and run: the host's compilers, plain and with sanitizers, and emulated boards.
+"""Targets on which generated C is built and run: compilers of the host, plain and with sanitizers, and emulated boards.
 
-A program is a set of C files and a ``main.c``; it prints one hexadecimal word (32 bits) a line. Cortex-M is QEMU's, with
-semihosting, where the size of the code, the stack and the instructions can be measured too.
+A program is a set of C files and a ``main.c``; it prints one hexadecimal word (32 bits) a line. Cortex-M boards run in
+QEMU with semihosting, where the size of the code, the stack and the instructions can be measured too.
 """
 
 from __future__ import annotations
@@ -178,14 +178,17 @@ X86 = _cross(
 S390X = _cross(  # big-endian; with -std=c99 alone GCC evaluates float as double there
     "s390x", "s390x-linux-gnu", ("-fexcess-precision=fast",), link_more=("-static",), emulator=("qemu-s390x",)
 )
-AVR = _cross(  # 8 bits, int of 16 bits; constants are copied to its 8 KiB of RAM
-    "atmega2560",
-    "avr",
-    ("-mmcu=atmega2560", "-DF_CPU=16000000UL"),
-    link_more=("-lm",),
-    emulator=("simavr", "-m", "atmega2560", "-f", "16000000"),
-    board="atmega2560.c",
-)
+
+
+def _atmega(part: str) -> Target:
+    """Describe a machine of 8 bits, with an int of 16 bits, whose constants are copied to its RAM."""
+    flags = (f"-mmcu={part}", "-DF_CPU=16000000UL")
+    emulator = ("simavr", "-m", part, "-f", "16000000")
+    return _cross(part, "avr", flags, link_more=("-lm",), emulator=emulator, board="atmega.c")
+
+
+AVR = _atmega("atmega2560")  # 8 KiB of RAM
+AVR_16K = _atmega("atmega1284p")
 HOSTS = (GCC, CLANG, SANITIZED)
 BOARDS = (M0, M3, M4, M7, M33, RV32, X86, S390X)
 """Every other machine that has room for LeNet-300-100."""

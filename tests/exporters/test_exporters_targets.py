@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -41,7 +40,7 @@ def _lenet(folder: Path) -> dict[str, Made]:
 
 
 @cache
-def _digits(_folder: Path) -> dict[str, Made]:
+def _digits() -> dict[str, Made]:
     """Convolutions, pools and Softmax."""
     parts = digits()
     graph, _ = refcompress.compress(refcompress.load(DIGITS_CHECKPOINT), recipe.load(DIGITS_RECIPE))
@@ -57,7 +56,11 @@ def _small() -> dict[str, Made]:
     return _both(graph, data.inputs[:CALIBRATION], digits().validation.x[:SAMPLES])
 
 
-MAKERS: dict[str, Callable[[Path], dict[str, Made]]] = {"lenet-300-100": _lenet, "digits": _digits}
+def _made(name: str, dtype: str, request: pytest.FixtureRequest) -> Made:
+    """Return a network by its name; the digits come with scikit-learn, MNIST with the shared data."""
+    return (_digits() if name == "digits" else _lenet(request.getfixturevalue("shared_data")))[dtype]
+
+
 SLOW = (targets.M3, targets.M7)  # their digits: M0 has the same plain kernels, M4 and M33 the same others
 CASES = [
     pytest.param(
@@ -66,7 +69,7 @@ CASES = [
         id=f"{name}-{target.name}",
         marks=[pytest.mark.slow] if name == "digits" and target in SLOW else [],
     )
-    for name in MAKERS
+    for name in ("lenet-300-100", "digits")
     for target in targets.BOARDS
 ]
 EVERY_FORM = [
@@ -77,9 +80,11 @@ EVERY_FORM = [
 
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 @pytest.mark.parametrize(("name", "target"), CASES)
-def test_every_machine_equals_the_reference(shared_data: Path, name: str, target: targets.Target, dtype: str) -> None:
+def test_every_machine_equals_the_reference(
+    request: pytest.FixtureRequest, name: str, target: targets.Target, dtype: str
+) -> None:
     targets.require(target)
-    made, x = MAKERS[name](shared_data)[dtype]
+    made, x = _made(name, dtype, request)
     (found,) = check_export(made, x, on=(target,))
     assert (found.stack_bytes or 0) <= 512
 
@@ -89,6 +94,23 @@ def test_a_machine_of_8_bits_equals_the_reference(dtype: str) -> None:
     targets.require(targets.AVR)
     made, x = _small()[dtype]
     check_export(made, x, on=(targets.AVR,))
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("lenet-300-100", "float32"),
+        ("lenet-300-100", "int8"),
+        pytest.param("digits", "int8", marks=pytest.mark.slow),
+    ],
+)
+def test_a_machine_of_8_bits_with_16_kib_equals_the_reference(
+    request: pytest.FixtureRequest, name: str, dtype: str
+) -> None:
+    targets.require(targets.AVR_16K)
+    made, x = _made(name, dtype, request)
+    for half in np.split(x[0], 2):  # an array there has less than 32 KiB
+        check_export(made, half, on=(targets.AVR_16K,))
 
 
 @pytest.mark.parametrize("use", ["gemm", "conv_grouped"])

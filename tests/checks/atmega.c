@@ -1,4 +1,4 @@
-/* Programs of the tests on an ATmega2560: stdout is UART 0, and when main returns, simavr ends.
+/* Programs of the tests on an ATmega: stdout is UART 0, and when main returns, simavr ends.
  *
  * What main returned is printed, unless it is 0, since simavr has no exit status. */
 #include <avr/interrupt.h>
