@@ -24,11 +24,10 @@ RC_INLINE void apply(const rc_plane *plane, uint32_t n_taps)
     uint32_t row, column;
 
     for (row = 0u; row < plane->rows; row++) {
-        const float *const base = plane->x_first + row * x_pitch;
-        const float *const x0 = base + plane->channel[0];
-        const float *const x1 = n_taps > 1u ? base + plane->channel[1] : base;
-        const float *const x2 = n_taps > 2u ? base + plane->channel[2] : base;
-        const float *const x3 = n_taps > 3u ? base + plane->channel[3] : base;
+        const float *const x0 = plane->from[0] + row * x_pitch;
+        const float *const x1 = n_taps > 1u ? plane->from[1] + row * x_pitch : x0;
+        const float *const x2 = n_taps > 2u ? plane->from[2] + row * x_pitch : x0;
+        const float *const x3 = n_taps > 3u ? plane->from[3] + row * x_pitch : x0;
         float *const y = plane->y_first + row * y_pitch;
         uint32_t i = 0u, j = 0u;
         for (column = columns; column != 0u; column--, i += x_step, j += y_step) {
@@ -59,15 +58,23 @@ void rc_plane_move(rc_plane *plane, uint32_t out_channel, uint32_t tap)
     const rc_conv *const conv = plane->conv;
     const uint32_t kh = tap / conv->kernel_w, kw = tap - kh * conv->kernel_w;
     const uint32_t down = kh * conv->dilation_h, right = kw * conv->dilation_w;
-    uint32_t group = 0u, top, left;
+    uint32_t group = 0u, top, left, rows, columns;
+    float *first;
 
-    rc_plane_flush(plane);
-    plane->rows = reach(down, conv->pad_top, conv->stride_h, conv->in_h, conv->out_h, &top);
-    plane->columns = reach(right, conv->pad_left, conv->stride_w, conv->in_w, conv->out_w, &left);
-    if (plane->rows == 0u || plane->columns == 0u) {
+    rows = reach(down, conv->pad_top, conv->stride_h, conv->in_h, conv->out_h, &top);
+    columns = reach(right, conv->pad_left, conv->stride_w, conv->in_w, conv->out_w, &left);
+    if (rows == 0u || columns == 0u) {
+        rc_plane_flush(plane);
         plane->rows = 0u;
         return;
     }
+    first = plane->y + out_channel + (top * conv->out_w + left) * conv->out_channels;
+    if (first != plane->y_first || rows != plane->rows || columns != plane->columns) {
+        rc_plane_flush(plane);
+    }
+    plane->y_first = first;
+    plane->rows = rows;
+    plane->columns = columns;
     if (conv->group > 1u) {
         group = out_channel / (conv->out_channels / conv->group) * (conv->in_channels / conv->group);
     }
@@ -75,7 +82,6 @@ void rc_plane_move(rc_plane *plane, uint32_t out_channel, uint32_t tap)
                      ((top * conv->stride_h + down - conv->pad_top) * conv->in_w +
                       (left * conv->stride_w + right - conv->pad_left)) *
                          conv->in_channels;
-    plane->y_first = plane->y + out_channel + (top * conv->out_w + left) * conv->out_channels;
 }
 
 void rc_plane_open(rc_plane *plane, const rc_conv *conv, const float *x, float *y)
@@ -93,5 +99,8 @@ void rc_plane_open(rc_plane *plane, const rc_conv *conv, const float *x, float *
     plane->y = y - conv->out_h * conv->out_w * channels;
     plane->weight[0] = plane->weight[1] = plane->weight[2] = plane->weight[3] = 0.0f;
     plane->n_taps = 0u;
+    plane->x_first = x;
+    plane->y_first = plane->y;
+    plane->rows = plane->columns = 0u;
     rc_plane_move(plane, 0u, 0u);
 }

@@ -6,7 +6,7 @@
 
 #define RC_PLANE_TAPS 4u
 
-/* Weights of one output channel and one (kh, kw) that wait to be applied, and where they apply. */
+/* Weights that wait to be applied, all to the same outputs of one channel, and where they apply. */
 typedef struct rc_plane {
     const rc_conv *conv;
     const float *x;
@@ -16,13 +16,14 @@ typedef struct rc_plane {
     uint32_t rows, columns; /* outputs that the tap reaches: outside it meets the padding */
     uint32_t n_taps;
     float weight[RC_PLANE_TAPS];
-    uint32_t channel[RC_PLANE_TAPS];
+    const float *from[RC_PLANE_TAPS]; /* inputs under the first output that the weights apply to */
 } rc_plane;
 
 /* Fill the plane with the bias and stand at the first tap of the first output channel. */
 void rc_plane_open(rc_plane *plane, const rc_conv *conv, const float *x, float *y);
 
-/* Apply what waits, and go to a tap (kh * kernel_w + kw) of an output channel. */
+/* Go to a tap (kh * kernel_w + kw) of an output channel. What waits is applied unless this tap reaches the same
+ * outputs. */
 void rc_plane_move(rc_plane *plane, uint32_t out_channel, uint32_t tap);
 
 /* Apply what waits. */
@@ -32,7 +33,7 @@ RC_INLINE void rc_plane_add(rc_plane *plane, uint32_t channel, float weight)
 {
     const uint32_t n = plane->n_taps;
     plane->weight[n] = weight;
-    plane->channel[n] = channel;
+    plane->from[n] = plane->x_first + channel;
     plane->n_taps = n + 1u;
     if (n + 1u == RC_PLANE_TAPS) {
         rc_plane_flush(plane);

@@ -26,11 +26,10 @@ RC_INLINE void apply(const rc_q_plane *plane, uint32_t n_taps)
     uint32_t row;
 
     for (row = 0u; row < plane->rows; row++) {
-        const int8_t *const base = plane->x_first + row * x_pitch;
-        const int8_t *const x0 = base + plane->channel[0];
-        const int8_t *const x1 = n_taps > 1u ? base + plane->channel[1] : base;
-        const int8_t *const x2 = n_taps > 2u ? base + plane->channel[2] : base;
-        const int8_t *const x3 = n_taps > 3u ? base + plane->channel[3] : base;
+        const int8_t *const x0 = plane->from[0] + row * x_pitch;
+        const int8_t *const x1 = n_taps > 1u ? plane->from[1] + row * x_pitch : x0;
+        const int8_t *const x2 = n_taps > 2u ? plane->from[2] + row * x_pitch : x0;
+        const int8_t *const x3 = n_taps > 3u ? plane->from[3] + row * x_pitch : x0;
         uint32_t *sum = plane->first + row * pitch;
         uint32_t *const end = sum + columns;
         uint32_t i;
@@ -61,15 +60,23 @@ void rc_q_plane_move(rc_q_plane *plane, uint32_t tap)
     const rc_q_window *const window = &plane->conv->window;
     const uint32_t kh = tap / window->kernel_w, kw = tap - kh * window->kernel_w;
     const uint32_t down = kh * window->dilation_h, right = kw * window->dilation_w;
-    uint32_t group = 0u, top, left;
+    uint32_t group = 0u, top, left, rows, columns;
+    uint32_t *first;
 
-    rc_q_plane_flush(plane);
-    plane->rows = reach(down, window->pad_top, window->stride_h, window->in_h, window->out_h, &top);
-    plane->columns = reach(right, window->pad_left, window->stride_w, window->in_w, window->out_w, &left);
-    if (plane->rows == 0u || plane->columns == 0u) {
+    rows = reach(down, window->pad_top, window->stride_h, window->in_h, window->out_h, &top);
+    columns = reach(right, window->pad_left, window->stride_w, window->in_w, window->out_w, &left);
+    if (rows == 0u || columns == 0u) {
+        rc_q_plane_flush(plane);
         plane->rows = 0u;
         return;
     }
+    first = plane->sums + top * window->out_w + left;
+    if (first != plane->first || rows != plane->rows || columns != plane->columns) {
+        rc_q_plane_flush(plane);
+    }
+    plane->first = first;
+    plane->rows = rows;
+    plane->columns = columns;
     if (window->group > 1u) {
         group = plane->row / (window->out_channels / window->group) * (window->in_channels / window->group);
     }
@@ -77,7 +84,6 @@ void rc_q_plane_move(rc_q_plane *plane, uint32_t tap)
                      ((top * window->stride_h + down - window->pad_top) * window->in_w +
                       (left * window->stride_w + right - window->pad_left)) *
                          window->in_channels;
-    plane->first = plane->sums + top * window->out_w + left;
 }
 
 /* Every sum of the current channel is its bias. */
@@ -160,5 +166,8 @@ void rc_q_plane_open(rc_q_plane *plane, const rc_q_conv_stream *conv, const int8
     plane->sums = (uint32_t *)sums;
     plane->row = 0u;
     plane->n_taps = 0u;
+    plane->x_first = x;
+    plane->first = plane->sums;
+    plane->rows = plane->columns = 0u;
     begin(plane);
 }

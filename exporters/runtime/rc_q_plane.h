@@ -6,7 +6,7 @@
 
 #define RC_Q_PLANE_TAPS 4u
 
-/* Weights of one (kh, kw) that wait to be applied, and where they apply. */
+/* Weights that wait to be applied, all to the same outputs, and where they apply. */
 typedef struct rc_q_plane {
     const rc_q_conv_stream *conv;
     const int8_t *x;
@@ -18,13 +18,14 @@ typedef struct rc_q_plane {
     uint32_t row;
     uint32_t n_taps;
     int32_t weight[RC_Q_PLANE_TAPS];
-    uint32_t channel[RC_Q_PLANE_TAPS];
+    const int8_t *from[RC_Q_PLANE_TAPS]; /* inputs under the first output that the weights apply to */
 } rc_q_plane;
 
 /* Stand at the first tap of the first output channel, every sum its bias. */
 void rc_q_plane_open(rc_q_plane *plane, const rc_q_conv_stream *conv, const int8_t *x, int8_t *y, void *sums);
 
-/* Apply what waits, and go to a tap (kh * kernel_w + kw) of this output channel. */
+/* Go to a tap (kh * kernel_w + kw) of this output channel. What waits is applied unless this tap reaches the same
+ * outputs. */
 void rc_q_plane_move(rc_q_plane *plane, uint32_t tap);
 
 /* Apply what waits, make the outputs of this channel, and go to the first tap of the next. */
@@ -37,7 +38,7 @@ RC_INLINE void rc_q_plane_add(rc_q_plane *plane, uint32_t channel, int32_t weigh
 {
     const uint32_t n = plane->n_taps;
     plane->weight[n] = weight;
-    plane->channel[n] = channel;
+    plane->from[n] = plane->x_first + channel;
     plane->n_taps = n + 1u;
     if (n + 1u == RC_Q_PLANE_TAPS) {
         rc_q_plane_flush(plane);
