@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from refcompress.cli.console import print_json, print_line
-from refcompress.cli.models import add_model, load_model
+from refcompress.cli.models import add_model, is_integer_model, load_model
 from refcompress.cli.text import show_bytes
 from refcompress.errors import MissingToolError, OptionError
 
@@ -56,7 +56,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _load(args: argparse.Namespace) -> Graph | IntegerNetwork:
     """Load a network as all commands do, or an integer network of a ``.tflite`` file."""
-    from refcompress.cli.verify_integer import is_integer_model
     from refcompress.formats import tflite
 
     return tflite.load(args.model) if is_integer_model(args.model) else load_model(args)

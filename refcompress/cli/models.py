@@ -52,6 +52,17 @@ def load_model(args: argparse.Namespace) -> Graph:
     return formats.load_weights(_named(args.architecture), args.model)
 
 
+def is_integer_model(path: str) -> bool:
+    """Whether a file is a ``.tflite`` file, told by its content; False if it cannot be read."""
+    from refcompress.formats import tflite
+
+    try:
+        with Path(path).open("rb") as file:
+            return tflite.looks_like(file.read(8))
+    except OSError:
+        return False
+
+
 def _named(name: str) -> Graph:
     import numpy as np
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from refcompress.cli import verify_integer
 from refcompress.cli.arrays import numbered, read_arrays
 from refcompress.cli.console import Advance, print_json, print_line, print_table, progress
-from refcompress.cli.models import add_model, load_model
+from refcompress.cli.models import add_model, is_integer_model, load_model
 from refcompress.cli.paths import check_output
 from refcompress.errors import DataError, FormatError, ModelError, OptionError
 
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     from refcompress.verify import report
 
     _check(args)
-    if args.framework is None and verify_integer.is_integer_model(args.model):
+    if args.framework is None and is_integer_model(args.model):
         return verify_integer.run(args)
     graph = load_model(args)
     with progress() as advance:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refcompress.cli.arrays import numbered, read_arrays
@@ -20,17 +19,6 @@ if TYPE_CHECKING:
     from refcompress.integer import Agreement, IntegerNetwork
 
 _OUTPUT = re.compile(r"y\d*(?:_(.+))?")
-
-
-def is_integer_model(path: str) -> bool:
-    """Whether a file is a ``.tflite`` file, told by its content; False if it cannot be read."""
-    from refcompress.formats import tflite
-
-    try:
-        with Path(path).open("rb") as file:
-            return tflite.looks_like(file.read(8))
-    except OSError:
-        return False
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
-TFLITE_SIGNATURE = b"TFL3"  # of FlatBuffers, behind the offset of the root
 
 SUPPORTED = (
     "supported are .rcz containers, ONNX models, and Keras models: .keras archives, HDF5 of whole models, and HDF5 of "
@@ -84,7 +83,9 @@ def load(
         if input_shapes is not None:
             raise OptionError(f"input_shapes is for inputs of open sizes, which those of {path} are not; leave it out")
         return rcz.load(path)
-    if start[4:8] == TFLITE_SIGNATURE:
+    from refcompress.formats import tflite
+
+    if tflite.looks_like(start):
         raise FormatError(
             f"{path} is a TFLite model, which computes with integers; refcompress.formats.tflite.load gives an "
             "integer network",

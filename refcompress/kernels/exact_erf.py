@@ -8,18 +8,13 @@ from __future__ import annotations
 import numpy as np
 
 from refcompress.kernels.exact_math import (
-    EXP_MOST,
-    EXP_POLYNOMIAL,
-    LN2_HI,
-    LN2_LO,
-    LOG2_E,
     ONE,
-    ROUNDER,
-    ROUNDER_BITS,
     Float32,
     blockwise,
     exp_block,
+    exp_parts,
     horner,
+    scale_by_power,
 )
 
 EXPM1_LEAST = np.float32(-20.0)  # the result is -1 from -17.4 on
@@ -127,23 +122,10 @@ def erf32(x: Float32) -> Float32:
 
 
 def _expm1_block(x: Float32) -> Float32:
-    clamped = np.minimum(np.maximum(x, EXPM1_LEAST), EXP_MOST)
-    shifted = clamped * LOG2_E + ROUNDER
-    power = shifted.view(np.int32) - np.int32(ROUNDER_BITS)
-    k = shifted - ROUNDER
-    r = clamped - k * LN2_HI
-    r -= k * LN2_LO
-    p = horner(EXP_POLYNOMIAL, r)
-    p *= r * r
-    p += r
+    p, power = exp_parts(x, EXPM1_LEAST)
     # 0 for 2**-127 and 2**-128, which are denormal
     p += ONE - (np.maximum(np.int32(127) - power, np.int32(0)) << 23).view(np.float32)
-    power += np.int32(254)
-    half = power >> 1
-    p *= (half << 23).view(np.float32)
-    p *= ((power - half) << 23).view(np.float32)
-    np.copyto(p, x, where=np.isnan(x))
-    return p
+    return scale_by_power(p, power, x)
 
 
 def _erf_block(x: Float32) -> Float32:

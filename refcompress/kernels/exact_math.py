@@ -214,16 +214,26 @@ def blockwise(function: Callable[[Float32], Float32], x: Float32) -> Float32:
 
 def exp_block(x: Float32) -> Float32:
     """Compute :func:`exp32` of one block, for functions that go on with it."""
-    clamped = np.minimum(np.maximum(x, EXP_LEAST), EXP_MOST)
+    p, power = exp_parts(x, EXP_LEAST)
+    p += ONE
+    return scale_by_power(p, power, x)
+
+
+def exp_parts(x: Float32, least: np.float32) -> tuple[Float32, NDArray[np.int32]]:
+    """Split exp(x) into ``2**power * (1 + p)`` with p small, and return p and power; x is at least ``least``."""
+    clamped = np.minimum(np.maximum(x, least), EXP_MOST)
     shifted = clamped * LOG2_E + ROUNDER
-    power = shifted.view(np.int32) - np.int32(ROUNDER_BITS)
     k = shifted - ROUNDER
     r = clamped - k * LN2_HI
     r -= k * LN2_LO
     p = horner(EXP_POLYNOMIAL, r)
     p *= r * r
     p += r
-    p += ONE
+    return p, shifted.view(np.int32) - np.int32(ROUNDER_BITS)
+
+
+def scale_by_power(p: Float32, power: NDArray[np.int32], x: Float32) -> Float32:
+    """Multiply by ``2**power`` in two steps, so that denormals round once, and put NaN where x is; overwrites both."""
     power += np.int32(254)
     half = power >> 1
     p *= (half << 23).view(np.float32)

@@ -26,35 +26,47 @@ class ReduceMax(Reduction):
     """
 
 
-def forward(attrs: ReduceMax, inputs: Sequence[Array], _params: Params) -> Array:
-    """Return the maximum.
+def extreme(
+    name: str, attrs_type: type[Reduction], function: Callable[..., Array], in_order: Callable[[Array], Array]
+) -> Op:
+    """Make the row of ReduceMax or ReduceMin.
+
+    Parameters
+    ----------
+    name, attrs_type
+        Of the operator.
+    function
+        Extreme of an array over axes.
+    in_order
+        Extreme of each row of (n, m), the elements taken from the first to the last.
 
     Examples
     --------
-    >>> forward(ReduceMax((1,)), [np.array([[1.0, 2.0]])], {})
+    >>> OP.forward(ReduceMax((1,)), [np.array([[1.0, 2.0]])], {})
     array([2.])
 
     """
-    result: Array = inputs[0].max(attrs.axes, keepdims=attrs.keepdims)
-    return result
+
+    def forward(attrs: Reduction, inputs: Sequence[Array], _params: Params) -> Array:
+        return function(inputs[0], axis=attrs.axes, keepdims=attrs.keepdims)
+
+    def exact(attrs: Reduction, inputs: Sequence[NDArray[np.float32]], _params: Params) -> NDArray[np.float32]:
+        """Take the first element, then ``m = x > m ? x : m`` (``<`` for ReduceMin) as they lie in the input."""
+        x = inputs[0]
+        return in_order(as_rows(x, attrs.axes)).reshape(attrs.reduced(x.shape))
+
+    def error_bound(
+        attrs: Reduction,
+        inputs: Sequence[Array],
+        errors: Sequence[Array],
+        params: Params,
+        output: Array,
+        _gamma: Callable[[int], float],
+    ) -> Array:
+        """No rounding; an extreme increases with each element, so its own extremes lie at two corners."""
+        return monotone_bound(lambda x: forward(attrs, [x], params), inputs[0], errors[0], output)
+
+    return Op(name, attrs_type, infer_shape, forward, exact, extreme_vjp, error_bound, no_macs)
 
 
-def exact(attrs: ReduceMax, inputs: Sequence[NDArray[np.float32]], _params: Params) -> NDArray[np.float32]:
-    """Take the first element, then ``m = x > m ? x : m`` in the order in which they lie in the input."""
-    x = inputs[0]
-    return ordered_max(as_rows(x, attrs.axes)).reshape(attrs.reduced(x.shape))
-
-
-def error_bound(
-    attrs: ReduceMax,
-    inputs: Sequence[Array],
-    errors: Sequence[Array],
-    params: Params,
-    output: Array,
-    _gamma: Callable[[int], float],
-) -> Array:
-    """No rounding; the maximum increases with each element, so its extremes lie at two corners."""
-    return monotone_bound(lambda x: forward(attrs, [x], params), inputs[0], errors[0], output)
-
-
-OP = Op("ReduceMax", ReduceMax, infer_shape, forward, exact, extreme_vjp, error_bound, no_macs)
+OP = extreme("ReduceMax", ReduceMax, np.max, ordered_max)
