@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from exporters import memory_plan, runtime
 from exporters.c.calls import Buffers, calls, kernel_of
 from exporters.c.tensors import Data
+from exporters.cmake import cmake_lists
 from exporters.decode_tables import DEFAULT_MAX_TABLE_BITS
 from exporters.header import buffer_notes, buffer_sizes, quantization_macros
 from exporters.identifiers import Namer, check_prefix
@@ -40,7 +41,8 @@ def export(
     Returns
     -------
     dict of str to bytes
-        ``PREFIX.h``, ``PREFIX.c`` and the files of the runtime that they need; the same graph gives the same bytes.
+        ``PREFIX.h``, ``PREFIX.c``, the files of the runtime that they need and ``CMakeLists.txt``; the same graph
+        gives the same bytes.
 
     Raises
     ------
@@ -55,28 +57,44 @@ def export(
     >>> node = Node("Relu", "act", ("x",), "y", attrs=ops.NoAttrs())
     >>> files = export(Graph((TensorSpec("x", (4,)),), ("y",), (node,), {}), prefix="net")
     >>> list(files)
-    ['net.h', 'net.c', 'rc.h', 'rc_activation.h', 'rc_config.h', 'rc_activation.c']
+    ['net.h', 'net.c', 'rc.h', 'rc_activation.h', 'rc_config.h', 'rc_activation.c', 'CMakeLists.txt']
 
     """
     check_prefix(prefix)
-    program = lower_integer(graph) if isinstance(graph, IntegerNetwork) else lower(graph)
+    program = lowered(graph)
     plan = memory_plan.plan(program)
     upper = prefix.upper()
-    buffers = Buffers(_parameters("input", program.inputs), _parameters("output", program.outputs))
-    data = Data(Namer(prefix, [f"{prefix}_run", *_macros(upper, program)]), max_table_bits)
+    buffers = parameters(program)
+    data = Data(Namer(prefix, [f"{prefix}_run", *_macros(upper, buffers)]), max_table_bits)
     statements = calls(program, plan, buffers, data)
     files = runtime.files_for(kernel_of(step) for step in program.steps)
-    header = _header(prefix, program, plan, data.data_bytes)
+    header = _header(prefix, program, buffers, plan, data.data_bytes)
     source = _source(prefix, _headers(files, statements), buffers, program, plan, data, statements)
-    return {f"{prefix}.h": header.encode(), f"{prefix}.c": source.encode(), **files}
+    written = {f"{prefix}.h": header.encode(), f"{prefix}.c": source.encode(), **files}
+    return written | {"CMakeLists.txt": cmake_lists(prefix, written)}
 
 
-def _parameters(kind: str, names: Sequence[str]) -> tuple[str, ...]:
-    return (kind,) if len(names) == 1 else tuple(f"{kind}_{i}" for i in range(len(names)))
+def sources(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the C files of an export, without what builds them."""
+    return {name: data for name, data in files.items() if name.endswith((".c", ".h"))}
 
 
-def _macros(upper: str, program: Program) -> list[str]:
-    sizes = [*_parameters("input", program.inputs), *_parameters("output", program.outputs)]
+def lowered(graph: Graph | IntegerNetwork) -> Program:
+    """Lower a network of either kind."""
+    return lower_integer(graph) if isinstance(graph, IntegerNetwork) else lower(graph)
+
+
+def parameters(program: Program) -> Buffers:
+    """Return the names of the function's parameters: ``input``, or ``input_0`` and so on if there are several."""
+    return Buffers(_numbered("input", len(program.inputs)), _numbered("output", len(program.outputs)))
+
+
+def _numbered(kind: str, count: int) -> tuple[str, ...]:
+    return (kind,) if count == 1 else tuple(f"{kind}_{i}" for i in range(count))
+
+
+def _macros(upper: str, buffers: Buffers) -> list[str]:
+    sizes = [*buffers.inputs, *buffers.outputs]
     ends = ("SIZE", "SCALE", "ZERO_POINT")
     return [f"{upper}_H", f"{upper}_ARENA_BYTES", *(f"{upper}_{name.upper()}_{end}" for name in sizes for end in ends)]
 
@@ -97,9 +115,9 @@ def _signature(prefix: str, c_type: str, inputs: Sequence[str], outputs: Sequenc
     return f"rc_status {prefix}_run({', '.join(words)}, void *arena)"
 
 
-def _header(prefix: str, program: Program, plan: MemoryPlan, data_bytes: int) -> str:
+def _header(prefix: str, program: Program, buffers: Buffers, plan: MemoryPlan, data_bytes: int) -> str:
     upper = prefix.upper()
-    inputs, outputs = _parameters("input", program.inputs), _parameters("output", program.outputs)
+    inputs, outputs = buffers.inputs, buffers.outputs
     types = "\n#include <stdint.h>\n" if program.quantizations else ""
     flags = "" if program.quantizations else ", with -ffp-contract=off"
     return f"""/* {prefix}.h - a network exported by refcompress; do not edit, export it again.
@@ -117,7 +135,7 @@ def _header(prefix: str, program: Program, plan: MemoryPlan, data_bytes: int) ->
 {types}
 /* Elements ({program.c_type}) of each buffer. */
 {buffer_sizes(prefix, program, inputs, outputs)}{quantization_macros(prefix, program, inputs, outputs)}
-/* Bytes of the arena, which must be aligned to 4 bytes; it may be used for other things between two runs. */
+/* Bytes of the arena, which must be aligned as a uint32_t is; it may be used for other things between two runs. */
 #define {upper}_ARENA_BYTES {plan.arena_bytes}
 
 #ifdef __cplusplus
@@ -150,7 +168,7 @@ def _source(
     align = ""
     if plan.arena_bytes:
         arena = f"    {program.c_type} *const ram = ({program.c_type} *)arena;\n\n"
-        align = "    if (((uintptr_t)arena & 3u) != 0u) {\n        return RC_ERROR_ALIGNMENT;\n    }\n"
+        align = "    if (((uintptr_t)arena & (RC_ALIGNMENT - 1u)) != 0u) {\n        return RC_ERROR_ALIGNMENT;\n    }\n"
     lines = "".join(f"    {statement}\n" for statement in statements)
     return f"""/* {prefix}.c - a network exported by refcompress; do not edit, export it again. */
 #include "{prefix}.h"

@@ -19,7 +19,7 @@ extern "C" {
 typedef enum rc_status {
     RC_OK = 0,
     RC_ERROR_NULL = 1,       /* a pointer is NULL */
-    RC_ERROR_ALIGNMENT = 2,  /* a pointer is not aligned to 4 bytes */
+    RC_ERROR_ALIGNMENT = 2,  /* a pointer is not aligned as a uint32_t is */
     RC_ERROR_MAGIC = 3,      /* this is no image */
     RC_ERROR_VERSION = 4,    /* the image was written for another version of the runtime; export it again */
     RC_ERROR_SIZE = 5,       /* the image is cut off, or longer than it says */

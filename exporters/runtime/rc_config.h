@@ -29,6 +29,13 @@
 #pragma STDC FP_CONTRACT OFF
 #endif
 
+/* Alignment of a word: 4 bytes nearly everywhere, 1 on 8-bit parts. */
+struct rc_aligned {
+    char before;
+    uint32_t word;
+};
+#define RC_ALIGNMENT offsetof(struct rc_aligned, word)
+
 /* Functions that are templates: their last argument is a constant, and each caller is an instance. Functions that
  * are called rarely from a hot loop stay out of it. */
 #if defined(__GNUC__) || defined(__clang__)

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 HELP = "write a network for a target: C, or a flash image"
 DESCRIPTION = (
-    "Write a network for a target: c (PREFIX.h, PREFIX.c and the runtime; also of an integer .tflite model) or blob "
-    "(a packed flash image)."
+    "Write a network for a target: c (PREFIX.h, PREFIX.c, the runtime and a CMake target; also of an integer .tflite "
+    "model), single-header, arduino, zephyr or bare-metal (the same C, ready to build there), or blob (a packed flash "
+    "image)."
 )
 
 Exporter = Callable[..., Mapping[str, bytes]]
@@ -31,7 +32,12 @@ _GROUP = "refcompress.exporters"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_model(parser)
-    parser.add_argument("--to", metavar="TARGET", required=True, help="c, blob, or an installed exporter's name")
+    parser.add_argument(
+        "--to",
+        metavar="TARGET",
+        required=True,
+        help="c, single-header, arduino, zephyr, bare-metal, blob, or an installed exporter",
+    )
     parser.add_argument("--prefix", metavar="NAME", help="of files and identifiers (the model's file name)")
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="the directory to write to")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
