@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from exporters import memory_plan, runtime
-from exporters.c.calls import Buffers, calls, kernel_of
+from exporters.c.calls import Buffers, Call, calls, copies, kernel_of
 from exporters.c.tensors import Data
 from exporters.cmake import cmake_lists
 from exporters.decode_tables import DEFAULT_MAX_TABLE_BITS
@@ -66,10 +66,10 @@ def export(
     upper = prefix.upper()
     buffers = parameters(program)
     data = Data(Namer(prefix, [f"{prefix}_run", *_macros(upper, buffers)]), max_table_bits)
-    statements = calls(program, plan, buffers, data)
+    layers, last = calls(program, plan, buffers, data), copies(program, plan, buffers)
     files = runtime.files_for(kernel_of(step) for step in program.steps)
-    header = _header(prefix, program, buffers, plan, data.data_bytes)
-    source = _source(prefix, _headers(files, statements), buffers, program, plan, data, statements)
+    header = _header(prefix, program, buffers, plan, data.data_bytes, layers)
+    source = _source(prefix, _headers(files, last), buffers, program, plan, data, _body(prefix, layers, last))
     written = {f"{prefix}.h": header.encode(), f"{prefix}.c": source.encode(), **files}
     return written | {"CMakeLists.txt": cmake_lists(prefix, written)}
 
@@ -96,15 +96,26 @@ def _numbered(kind: str, count: int) -> tuple[str, ...]:
 def _macros(upper: str, buffers: Buffers) -> list[str]:
     sizes = [*buffers.inputs, *buffers.outputs]
     ends = ("SIZE", "SCALE", "ZERO_POINT")
-    return [f"{upper}_H", f"{upper}_ARENA_BYTES", *(f"{upper}_{name.upper()}_{end}" for name in sizes for end in ends)]
+    names = [f"{upper}_{name}" for name in ("H", "ARENA_BYTES", "LAYER_COUNT", "HOOK")]
+    return [*names, *(f"{upper}_{name.upper()}_{end}" for name in sizes for end in ends)]
 
 
-def _headers(files: dict[str, bytes], statements: Sequence[str]) -> str:
+def _body(prefix: str, layers: Sequence[Call], last: Sequence[str]) -> str:
+    """Write the statements of the run function, the hook before each layer."""
+    hook = f"{prefix.upper()}_HOOK"
+    lines = []
+    for index, call in enumerate(layers):
+        lines += [f"    /* {call.layer} */\n    {hook}({index}u);\n", *(f"    {text}\n" for text in call.statements)]
+    lines += [f"    {text}\n" for text in last]
+    return "".join([*lines, f"    {hook}({prefix.upper()}_LAYER_COUNT);\n"])
+
+
+def _headers(files: dict[str, bytes], last: Sequence[str]) -> str:
     """Include what the statements call; what declares no kernel comes in by itself."""
     declaring = {f"rc_{q}{kind}.h" for q in ("", "q_") for kind in ("activation", "conv", "gemm", "merge", "pool")}
     wanted = [name for name in declaring if name in files]
     lines = [f'#include "{name}"\n' for name in sorted(wanted)]
-    if any(statement.startswith("(void)memcpy") for statement in statements):
+    if last:
         lines.append("\n#include <string.h>\n")
     return "".join(lines)
 
@@ -115,7 +126,9 @@ def _signature(prefix: str, c_type: str, inputs: Sequence[str], outputs: Sequenc
     return f"rc_status {prefix}_run({', '.join(words)}, void *arena)"
 
 
-def _header(prefix: str, program: Program, buffers: Buffers, plan: MemoryPlan, data_bytes: int) -> str:
+def _header(
+    prefix: str, program: Program, buffers: Buffers, plan: MemoryPlan, data_bytes: int, layers: Sequence[Call]
+) -> str:
     upper = prefix.upper()
     inputs, outputs = buffers.inputs, buffers.outputs
     types = "\n#include <stdint.h>\n" if program.quantizations else ""
@@ -138,6 +151,14 @@ def _header(prefix: str, program: Program, buffers: Buffers, plan: MemoryPlan, d
 /* Bytes of the arena, which must be aligned as a uint32_t is; it may be used for other things between two runs. */
 #define {upper}_ARENA_BYTES {plan.arena_bytes}
 
+/* Layers in the order in which they run. If {upper}_HOOK is the name of a function where {prefix}.c is compiled
+ * (-D{upper}_HOOK=on_layer), void on_layer(uint32_t layer) is called before each, and with {upper}_LAYER_COUNT behind
+ * the last: for clocks, traces and watchdogs.
+ *
+ *   layer  tables in bytes
+{_layer_lines(layers)} */
+#define {upper}_LAYER_COUNT {len(layers)}u
+
 #ifdef __cplusplus
 extern "C" {{
 #endif
@@ -153,6 +174,10 @@ RC_MUST_USE {_signature(prefix, program.c_type, inputs, outputs)};
 """
 
 
+def _layer_lines(layers: Sequence[Call]) -> str:
+    return "".join(f" * {i:7} {call.data_bytes:16}  {call.layer}\n" for i, call in enumerate(layers))
+
+
 def _source(
     prefix: str,
     includes: str,
@@ -160,8 +185,9 @@ def _source(
     program: Program,
     plan: MemoryPlan,
     data: Data,
-    statements: Sequence[str],
+    body: str,
 ) -> str:
+    hook = f"{prefix.upper()}_HOOK"
     pointers = [*buffers.inputs, *buffers.outputs, *(["arena"] if plan.arena_bytes else [])]
     nulls = " || ".join(f"{name} == NULL" for name in pointers)
     arena = "    (void)arena;\n"
@@ -169,7 +195,6 @@ def _source(
     if plan.arena_bytes:
         arena = f"    {program.c_type} *const ram = ({program.c_type} *)arena;\n\n"
         align = "    if (((uintptr_t)arena & (RC_ALIGNMENT - 1u)) != 0u) {\n        return RC_ERROR_ALIGNMENT;\n    }\n"
-    lines = "".join(f"    {statement}\n" for statement in statements)
     return f"""/* {prefix}.c - a network exported by refcompress; do not edit, export it again. */
 #include "{prefix}.h"
 
@@ -180,12 +205,18 @@ def _source(
 #if RC_RUNTIME_VERSION != {RUNTIME_VERSION}
 #error "{prefix}.c needs version {RUNTIME_VERSION} of the runtime: regenerate it, or use the rc_* files written with it"
 #endif
+
+#ifdef {hook}
+void {hook}(uint32_t layer);
+#else
+#define {hook}(layer) ((void)0)
+#endif
 {"".join(data.text)}
 {_signature(prefix, program.c_type, buffers.inputs, buffers.outputs)}
 {{
 {arena}    if ({nulls}) {{
         return RC_ERROR_NULL;
     }}
-{align}{lines}    return RC_OK;
+{align}{body}    return RC_OK;
 }}
 """

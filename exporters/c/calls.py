@@ -40,8 +40,28 @@ def kernel_of(step: Step) -> str:
     return "gemm_dense_float32" if dense else step.kernel
 
 
-def calls(program: Program, plan: MemoryPlan, buffers: Buffers, data: Data) -> list[str]:
-    """Return the statements of the run function, each layer's below a comment; descriptors go to the data.
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What runs a layer.
+
+    Attributes
+    ----------
+    layer
+        What a comment says of it.
+    statements
+        C statements.
+    data_bytes
+        Bytes of the tables that it is the first to need.
+
+    """
+
+    layer: str
+    statements: tuple[str, ...]
+    data_bytes: int
+
+
+def calls(program: Program, plan: MemoryPlan, buffers: Buffers, data: Data) -> list[Call]:
+    """Return the calls of the run function, one for each step of the program; descriptors go to the data.
 
     Examples
     --------
@@ -49,20 +69,28 @@ def calls(program: Program, plan: MemoryPlan, buffers: Buffers, data: Data) -> l
     >>> from exporters.memory_plan import plan
     >>> program = Program(("x",), ("y",), ("y",), {"x": 3, "y": 3}, (Step("relu", "r", ("x",), "y", {"n": 3}),))
     >>> calls(program, plan(program), Buffers(("input",), ("output",)), Data(Namer("net", []), 10))
-    ['/* r */', 'rc_relu(input, output, 3u);']
+    [Call(layer='r', statements=('rc_relu(input, output, 3u);',), data_bytes=0)]
 
     """
-    statements = []
+    found = []
     for step in program.steps:
+        before = data.data_bytes
         places = [plan.places[name] for name in (*step.inputs, step.output)]
-        statements.append(f"/* {described(step.name, program.shapes.get(step.output))} */")
         if step.kernel in INTEGER_CALLS:
             at = [buffers(place) for place in places]
             if step.output in plan.scratch:
                 at.append(buffers(plan.scratch[step.output]))
-            statements += INTEGER_CALLS[step.kernel](step, at, data)
+            statements = INTEGER_CALLS[step.kernel](step, at, data)
         else:
-            statements += _CALLS[step.kernel](step, places[:-1], places[-1], buffers, data)
+            statements = _CALLS[step.kernel](step, places[:-1], places[-1], buffers, data)
+        layer = described(step.name, program.shapes.get(step.output))
+        found.append(Call(layer, tuple(statements), data.data_bytes - before))
+    return found
+
+
+def copies(program: Program, plan: MemoryPlan, buffers: Buffers) -> list[str]:
+    """Return the statements behind the last layer that bring activations to outputs they were not made in."""
+    statements = []
     for source, index in plan.copies:
         size = program.elements[program.outputs[index]]
         target = buffers(Place("output", index))
