@@ -34,10 +34,26 @@ def filled(folder: str, graph: Graph | IntegerNetwork, prefix: str) -> dict[str,
 
     """
     texts = _texts(graph, prefix)
-    root = resources.files("exporters.projects").joinpath("templates", folder)
+    root = _root().joinpath(folder)
     return {
         path: _TEXT.sub(lambda match: texts[match[1]], item.read_text("utf-8")).encode() for path, item in _files(root)
     }
+
+
+def template(path: str) -> bytes:
+    """Return a template as it is.
+
+    Examples
+    --------
+    >>> template("bare_metal/startup.c")[:26]
+    b'/* From reset to main: vec'
+
+    """
+    return _root().joinpath(path).read_bytes()
+
+
+def _root() -> Traversable:
+    return resources.files("exporters.projects").joinpath("templates")
 
 
 def _files(folder: Traversable, path: str = "") -> Iterator[tuple[str, Traversable]]:

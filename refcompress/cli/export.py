@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 HELP = "write a network for a target: C, or a flash image"
 DESCRIPTION = (
     "Write a network for a target: c (PREFIX.h, PREFIX.c, the runtime and a CMake target; also of an integer .tflite "
-    "model), single-header, arduino, zephyr or bare-metal (the same C, ready to build there), or blob (a packed flash "
-    "image)."
+    "model), single-header, arduino, zephyr or bare-metal (the same C, ready to build there), blob (a packed flash "
+    "image), or of an integer network tflite and tflm (a .tflite file; for tflm with weights that its DECODE expands)."
 )
 
 Exporter = Callable[..., Mapping[str, bytes]]
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to",
         metavar="TARGET",
         required=True,
-        help="c, single-header, arduino, zephyr, bare-metal, blob, or an installed exporter",
+        help="c, single-header, arduino, zephyr, bare-metal, blob, tflite, tflm, or an installed exporter",
     )
     parser.add_argument("--prefix", metavar="NAME", help="of files and identifiers (the model's file name)")
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="the directory to write to")
