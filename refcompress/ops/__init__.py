@@ -75,6 +75,7 @@ from refcompress.ops import (
     thresholded_relu,
     transpose,
 )
+from refcompress.ops import pow as pow_
 from refcompress.ops import slice as slice_
 from refcompress.ops.attributes import attrs_to_dict, build
 from refcompress.ops.base import NoAttrs, Op
@@ -123,6 +124,7 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "NotEqual": not_equal.OP,
         "PRelu": prelu.OP,
         "Pad": pad.OP,
+        "Pow": pow_.OP,
         "RMSNormalization": rms_normalization.OP,
         "RNN": rnn.OP,
         "Reciprocal": reciprocal.OP,

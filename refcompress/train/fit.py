@@ -82,7 +82,7 @@ def fit(
     ----------
     graph
         The network; parameters in any encoding. Those in the roles ``mean`` and ``var`` are not trained: they follow
-        the moments of the batches.
+        the moments of the batches; nor are constant bases and exponents of powers.
     inputs
         As in :func:`refcompress.run.run`.
     targets
@@ -169,6 +169,8 @@ def _begin(task: _Task) -> RunState:
             raise OptionError(f"no parameter is named {pattern!r}; there are {', '.join(used)}")
     values = {name: np.asarray(decode(task.graph.params[name]), np.float32) for name in used}
     frozen = {name for pattern in task.plan.frozen for name in fnmatch.filter(used, pattern)}
+    # of Pow: an exponent of 2.001 would make NaN of every negative base
+    frozen |= {name for _, role, name in task.graph.weights() if role in {"base", "exponent"}}
     moving = {name: array for name, array in values.items() if name not in kept | frozen}
     latents, states = constraints.start(task.plan.constraints, moving)
     latents = {name: np.array(array) for name, array in latents.items()}  # steps write into them

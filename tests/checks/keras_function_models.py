@@ -43,6 +43,7 @@ def _keras_functions(o: Any, x: Any, image: Any, c: NDArray[np.float32]) -> list
         *(o.clip(x, -1, 1), o.maximum(x, 0.5), o.minimum(x, x * 0.5), o.normalize(x), o.cast(x, "float32")),
         *(o.nn.average_pool(image, 2), o.nn.max_pool(image, 3, 2, padding="same"), o.image.resize(image, (8, 8))),
         *(o.einsum("bij,bkj->bik", x, x), o.matmul(x, turned)),
+        *(x**2, o.power(x, 3), positive**-0.5, o.power(positive, c), 2.0**x, positive**x),
     ]
 
 
@@ -60,4 +61,5 @@ def _tensorflow_functions(t: Any, x: Any, image: Any, c: NDArray[np.float32]) ->
         *(t.math.l2_normalize(x, axis=-1), t.sigmoid(x), t.cast(x, t.float32), t.identity(x), *t.unstack(x, axis=1)),
         *(t.image.resize(image, (8, 8)), t.nn.depth_to_space(image, 2), t.nn.space_to_depth(image, 2)),
         *(t.nn.avg_pool2d(image, 2, 2, "SAME"), t.nn.max_pool2d(image, 3, 2, "SAME")),
+        *(x**2, t.pow(x, 3), positive**-0.5, t.pow(positive, c), 2.0**x, positive**x),
     ]

@@ -75,6 +75,7 @@ SINGLES: dict[str, Single] = {
     "NotEqual": Single({"value": 0.0}, VECTOR, {}),
     "PRelu": Single({}, VECTOR, {"slope": (8,)}),
     "Pad": Single({"pads": (1, 1, 0, 0)}, IMAGE, {}),
+    "Pow": Single({}, PAIR, {}, 0.5, 2.0),
     "RMSNormalization": Single({"axis": 2}, VECTOR, {"scale": (8,)}),
     "RNN": Single({}, VECTOR, RNN),
     "Reciprocal": Single({}, VECTOR, {}, 0.5, 2.0),

@@ -83,6 +83,7 @@ ATTRS: dict[str, dict[str, Any]] = {
     "NotEqual": {"value": -1.0},
     "PRelu": {},
     "Pad": {"pads": [1, 2, 3, 4]},
+    "Pow": {},
     "RMSNormalization": {"axis": 3, "epsilon": 0.001},
     "RNN": {
         "activation": "relu",

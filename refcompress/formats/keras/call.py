@@ -25,7 +25,7 @@ _UNARY = frozenset(
     | {"NotEqual", "Reciprocal", "Relu", "Selu", "Sigmoid", "Softplus", "Softsign", "Sqrt", "Swish", "Tanh"}
     | {"ThresholdedRelu", "Dropout"}
 )
-_MERGES = frozenset({"Add", "Div", "Max", "Min", "Mul", "Sub"})
+_MERGES = frozenset({"Add", "Div", "Max", "Min", "Mul", "Pow", "Sub"})
 
 Array = NDArray[np.float32]
 Made = str | tuple[str, ...]  # what a call returns: activations, by name

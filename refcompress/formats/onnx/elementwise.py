@@ -88,9 +88,7 @@ def swish(call: Call) -> list[Value]:
 
 def p_relu(call: Call) -> list[Value]:
     """Operator PRelu with constant slopes."""
-    name, groups, slopes, x = beside(call, call.tensor(), call.constant(1))
-    slope = call.param("slope", slopes, call.source(1))
-    return [call.made(call.emit("PRelu", [name], {}, {"slope": slope}), x.axes, groups)]
+    return [_with_parameter(call, "PRelu", call.tensor(), "slope", 1)]
 
 
 def clip(call: Call) -> list[Value]:
@@ -145,6 +143,13 @@ def _cast(call: Call, x: Tensor, kind: str | None) -> Tensor:
 def _both(call: Call, op: str, *operands: Tensor, part: str = "") -> Tensor:
     aligned = align(call, operands)
     return call.made(call.emit(op, aligned.names, {}, part=part), aligned.axes, aligned.groups)
+
+
+def _with_parameter(call: Call, op: str, tensor: Tensor, role: str, index: int) -> Tensor:
+    """Apply an operator of a tensor and a constant, which is one of the node's inputs."""
+    name, groups, array, tensor = beside(call, tensor, call.constant(index))
+    params = {role: call.param(role, array, call.source(index))}
+    return call.made(call.emit(op, [name], {}, params), tensor.axes, groups)
 
 
 def _operands(call: Call) -> list[Value]:
@@ -245,19 +250,15 @@ def mapped(constant: Constant, function: Callable[[Any], Any]) -> Constant:
 
 
 def power(call: Call) -> list[Value]:
-    """Operator Pow with a constant exponent: -1, 1/2, 1, 2 or 3."""
-    x, exponents = call.tensor(0), call.array(1)
-    if exponents.size != 1 or exponents.ndim > len(x.axes):
-        raise ModelError(f"its exponents are of shape {exponents.shape}; supported is one number")
-    exponent = float(exponents.reshape(()))
-    if exponent == 1:
-        return [x]
-    if exponent in {0.5, -1}:
-        return [apply(call, "Sqrt" if exponent == 0.5 else "Reciprocal", x)]
-    if exponent not in {2, 3}:
-        raise ModelError(f"its exponent is {exponent}; supported are -1, 0.5, 1, 2 and 3")
-    square = _both(call, "Mul", x, x, part="square" if exponent == 3 else "")
-    return [_both(call, "Mul", square, x) if exponent == 3 else square]
+    """Operator Pow; base or exponent may be constant."""
+    base, exponent = call.value(0), call.value(1)
+    if isinstance(exponent, Constant):
+        return [_with_parameter(call, "Pow", call.tensor(0), "exponent", 1)]
+    if not isinstance(base, Constant):
+        return [_both(call, "Pow", call.tensor(0), call.tensor(1, "fi"))]
+    if base.value.dtype.kind != "f":
+        raise ModelError(f"its base is {base.value.dtype}, and so would be its powers; supported is floating point")
+    return [_with_parameter(call, "Pow", call.tensor(1, "fi"), "base", 0)]
 
 
 def negate(call: Call) -> list[Value]:

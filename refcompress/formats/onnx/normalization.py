@@ -140,32 +140,31 @@ def lp_normalization(call: Call) -> list[Value]:
 def local_response_normalization(call: Call) -> list[Value]:
     """Operator LRN: x over a power of the sum of squares of neighbouring channels.
 
-    The sum is a product with a matrix of bands over the channels; the power is made of square roots.
+    The sum is a product with a matrix of bands over the channels.
     """
     x = call.tensor()
     if len(x.axes) < 2:
         raise ModelError(f"its input has the shape {x.shape}; its axis 1 holds the channels, and there is none")
     count, alpha, beta = call.integer("size", 0), call.number("alpha", 1e-4), call.number("beta", 0.75)
     channels = size(x.axes[1])
-    if beta not in {0.5, 0.75, 1.0} or not 1 <= count <= MAX_BANDS or channels > MAX_BANDS:
-        raise ModelError(
-            f"its beta is {beta} and its size {count} for {channels} channels; supported are a beta of 0.5, 0.75 or 1 "
-            f"and up to {MAX_BANDS} channels"
-        )
+    if not 1 <= count <= MAX_BANDS or channels > MAX_BANDS:
+        raise ModelError(f"its size is {count} for {channels} channels; supported are up to {MAX_BANDS} of both")
     distance = np.arange(channels)[:, None] - np.arange(channels)
     near = (distance >= -((count - 1) // 2)) & (distance <= count // 2)
     bias = np.full(channels, call.number("bias", 1.0))
-    total = times(call, _multiplied(call, x, x, "square"), 1, near * (alpha / count), bias, part="sum")
-    if beta < 1:
-        root = apply(call, "Sqrt", total, part="root")
-        total = root if beta == 0.5 else _multiplied(call, root, apply(call, "Sqrt", root, part="fourth_root"), "power")
+    total = times(call, _square(call, x), 1, near * (alpha / count), bias, part="sum")
+    groups = total.groups
+    exponent = call.param("power/exponent", np.array([beta]))
+    name = call.emit("Pow", [call.arrange(total, groups)], {}, {"exponent": exponent}, "power")
+    total = call.made(name, total.axes, groups)
     aligned = align(call, [x, total])
     return [call.made(call.emit("Div", aligned.names), aligned.axes, aligned.groups)]
 
 
-def _multiplied(call: Call, a: Tensor, b: Tensor, part: str) -> Tensor:
-    aligned = align(call, [a, b])
-    return call.made(call.emit("Mul", aligned.names, part=part), aligned.axes, aligned.groups)
+def _square(call: Call, x: Tensor) -> Tensor:
+    groups = x.groups
+    name = call.arrange(x, groups)
+    return call.made(call.emit("Mul", [name, name], part="square"), x.axes, groups)
 
 
 def softmax(call: Call) -> list[Value]:
@@ -227,9 +226,7 @@ def reduce_axes(call: Call) -> list[Value]:
     if not axes and not nothing:
         axes = set(range(len(x.axes)))
     if before == "Mul":
-        groups = x.groups
-        name = call.arrange(x, groups)
-        x = call.made(call.emit("Mul", [name, name], part="square"), x.axes, groups)
+        x = _square(call, x)
     elif before:
         x = apply(call, before, x, part=before.lower())
     y = reduced(call, op, x, axes, keepdims=keepdims, part="sum" if after else "")

@@ -97,6 +97,7 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "mean": ("GlobalAveragePool", "ReduceMean"),
         "mul": ("Mul",),
         "pad": ("Pad",),
+        "pow": ("Pow",),
         "prelu": ("PRelu",),
         "relu": ("Relu",),
         "relu6": ("Clip",),

@@ -39,6 +39,9 @@ def binary(op: str) -> Build:
 def _with_constant(function: Function, op: str, name: str, value: Any, *, right: bool) -> str:
     source, array = spread(function, name, constant(function, value))
     call = function.on(source)
+    if op == "Pow":
+        role = "exponent" if right else "base"
+        return call.emit("Pow", params={role: call.constant(role, array)})
     if op in {"Max", "Min"}:
         if array.size > 1:
             raise function.refuse("is called with a list of constants; allowed is one number")
@@ -89,24 +92,6 @@ def square(function: Function) -> str:
     """Square: times itself."""
     function.check()
     return function.on(*(function.tensor(),) * 2).emit("Mul")
-
-
-def power(function: Function) -> str:
-    """Power with an exponent for which there is an operator."""
-    exponent = function.operand(1)
-    name = function.tensor()
-    call = function.on(name)
-    if isinstance(exponent, int | float) and not isinstance(exponent, bool):
-        if exponent in {2, 3}:
-            squared = function.on(name, name, part="" if exponent == 2 else "square").emit("Mul")
-            return squared if exponent == 2 else function.on(squared, name).emit("Mul")
-        simple = {1: None, 0.5: "Sqrt", -1: "Reciprocal"}
-        if exponent in simple:
-            op = simple[exponent]
-            return name if op is None else call.emit(op)
-        if exponent == -0.5:
-            return rsqrt(function)
-    raise function.refuse(f"has the exponent {exponent}; allowed are 3, 2, 1, 0.5, -0.5 and -1")
 
 
 def rsqrt(function: Function) -> str:
