@@ -223,14 +223,10 @@ def keras_version(model: str) -> str:
 
 
 def _print(found: Mapping[str, Any]) -> None:
-    from refcompress.verify import report
+    from refcompress.verify.page import NUMBERS
+    from refcompress.verify.report import table
 
-    columns = ("layer" if found["layers"] else "output", *report.COLUMNS[1:])
-    table = report.rows(found["tensors"])
-    # a column that is empty or repeats the name says nothing
-    keep = [i for i in range(len(columns)) if i == 0 or any(row[i] not in {"", row[0]} for row in table)]
-    numbers = "difference|of its bound|largest bound|largest value"
-    print_table([columns[i] for i in keep], [[row[i] for i in keep] for row in table], right=numbers)
+    print_table(*table(found), right="|".join(NUMBERS))
     for text in found["findings"]:
         print_line(text)
     if found["unseen"]:

@@ -10,11 +10,13 @@ from pathlib import PurePath
 from typing import Any
 
 from refcompress.errors import OptionError
-from refcompress.verify.page import ABOUT, page
+from refcompress.verify.opening import headline, opening
+from refcompress.verify.page import ABOUT, NUMBERS, page
 from refcompress.verify.precision import PRECISIONS
 from refcompress.verify.verdict import TensorVerdict, Verdict
 
-COLUMNS = ("", "compared", "operators", "verdict", "difference", "of its bound", "at", "largest bound", "largest value")
+# what decides comes first: narrow screens show no more
+COLUMNS = ("verdict", "of its bound", "difference", "at", "largest bound", "largest value", "operators", "compared")
 
 
 def document(verdict: Verdict, about: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -78,26 +80,40 @@ def _finding(tensor: TensorVerdict) -> str:
         return f"differs; only a lower precision explains it: {PRECISIONS[tensor.precision].text}"
     if tensor.cause:
         return f"differs; {tensor.cause}"
+    if not math.isfinite(tensor.max_difference):
+        return f"is not finite at {list(tensor.worst)}"
     return (
         f"differs by {tensor.max_difference:.6g} at most, and at {list(tensor.worst)} by {tensor.max_ratio:.6g} times "
         "the bound"
     )
 
 
-def rows(tensors: list[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    """Cells of the table under :data:`COLUMNS`, one row for each tensor of a document."""
-    return [
-        (
-            str(tensor["name"]),
-            str(tensor["array"]),
-            " ".join(tensor["ops"]),
-            state(tensor),
-            *(_number(tensor[key]) for key in ("max_difference", "max_ratio")),
-            str(list(tensor["worst"])) if tensor["worst"] else "",
-            *(_number(tensor[key]) for key in ("max_bound", "max_value")),
-        )
-        for tensor in tensors
-    ]
+def table(found: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Columns and rows of a document's table, one row for each tensor; columns that say nothing are left out.
+
+    Examples
+    --------
+    >>> table(document(Verdict((), True, (), "", "probed", "float32")))
+    (('layer',), [])
+
+    """
+    rows = [_row(tensor) for tensor in found["tensors"]]
+    columns = ("layer" if found["layers"] else "output", *COLUMNS)
+    # a column that is empty or repeats the name says nothing
+    keep = [i for i in range(len(columns)) if i == 0 or any(row[i] not in {"", row[0]} for row in rows)]
+    return tuple(columns[i] for i in keep), [tuple(row[i] for i in keep) for row in rows]
+
+
+def _row(tensor: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        str(tensor["name"]),
+        state(tensor),
+        *(_number(tensor[key]) for key in ("max_ratio", "max_difference")),
+        str(list(tensor["worst"])) if tensor["worst"] else "",
+        *(_number(tensor[key]) for key in ("max_bound", "max_value")),
+        " ".join(tensor["ops"]),
+        str(tensor["array"]),
+    )
 
 
 def state(tensor: Mapping[str, Any]) -> str:
@@ -135,8 +151,8 @@ def render(found: Mapping[str, Any], name: str) -> str:
 
     Examples
     --------
-    >>> print(render(document(Verdict((), False, (), "", "probed", "float32")), "report.md").splitlines()[2])
-    all outputs are within their probed bounds
+    >>> print(render(document(Verdict((), False, (), "", "probed", "float32")), "report.md").splitlines()[0])
+    # All 0 outputs are within their bounds
 
     """
     ending = PurePath(name).suffix.lower()
@@ -145,7 +161,7 @@ def render(found: Mapping[str, Any], name: str) -> str:
     if ending == ".md":
         return markdown(found)
     if ending in {".html", ".htm"}:
-        return page(found, COLUMNS, rows(found["tensors"]))
+        return page(found, *table(found))
     raise OptionError(f"a report named {name!r}; its ending says the format: .md, .html or .json")
 
 
@@ -167,16 +183,20 @@ def finite(value: Any) -> Any:
 
 def markdown(found: Mapping[str, Any]) -> str:
     """Write a document as Markdown."""
-    lines = ["# Verification", "", _escaped(str(found["summary"])), ""]
+    title = " ".join(part for part in headline(found) if part)
+    lines = [f"# {_escaped(title)}", ""]
+    lines += [part for text in opening(found) for part in (_escaped(text), "")]
     lines += [f"- {key}: {_escaped(str(found[key]))}" for key in ABOUT if found.get(key)]
     if found["unseen"]:
         lines.append(f"- not compared: {_escaped(', '.join(found['unseen']))}")
-    if found["findings"]:
-        lines += ["", "## What differs", "", *(f"1. {_escaped(text)}" for text in found["findings"])]
+    if len(found["findings"]) > 1:
+        numbered = (f"{i}. {_escaped(text)}" for i, text in enumerate(found["findings"], 1))
+        lines += ["", "## All that differs", "", *numbered]
+    columns, rows = table(found)
     lines += ["", "## " + ("Layers" if found["layers"] else "Outputs"), ""]
-    lines.append("| " + " | ".join(COLUMNS) + " |")
-    lines.append("|" + "---|" * len(COLUMNS))
-    lines += ["| " + " | ".join(map(_escaped, row)) + " |" for row in rows(found["tensors"])]
+    lines.append("| " + " | ".join(columns) + " |")
+    lines.append("|" + "".join("---:|" if column in NUMBERS else "---|" for column in columns))
+    lines += ["| " + " | ".join(map(_escaped, row)) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
