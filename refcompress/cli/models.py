@@ -29,6 +29,12 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="the shape of an input whose sizes the file leaves open; may be given several times",
     )
+    parser.add_argument(
+        "--no-batch",
+        dest="batched",
+        action="store_false",
+        help="for ONNX models whose inputs have no batch axis: all of each is one sample",
+    )
 
 
 def load_model(args: argparse.Namespace) -> Graph:
@@ -46,9 +52,13 @@ def load_model(args: argparse.Namespace) -> Graph:
 
     shapes = dict(_input_shape(text) for text in args.input_shape)
     if args.architecture is None or Path(args.architecture).exists():
-        return formats.load(args.model, architecture=args.architecture, input_shapes=shapes or None)
+        return formats.load(
+            args.model, architecture=args.architecture, input_shapes=shapes or None, batched=args.batched
+        )
     if shapes:
         raise OptionError("--input-shape is for networks whose sizes are open; those of reference_models have theirs")
+    if not args.batched:
+        raise OptionError("--no-batch is for ONNX models; leave it out")
     return formats.load_weights(_named(args.architecture), args.model)
 
 

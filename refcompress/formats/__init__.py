@@ -28,6 +28,7 @@ def load(
     *,
     architecture: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    batched: bool = True,
 ) -> Graph:
     """Load a network from an ``.rcz`` container, a Keras file of any layout, or an ONNX model.
 
@@ -43,6 +44,8 @@ def load(
         model saved whole whose architecture is taken. If it is given, that of the file does not count.
     input_shapes
         Name of an input to its shape without the batch axis, where the file leaves sizes open. For Keras and ONNX.
+    batched
+        Say False for an ONNX model whose inputs have no batch axis: all of each is then one sample.
 
     Returns
     -------
@@ -73,6 +76,8 @@ def load(
     from refcompress.formats import rcz
 
     start, is_hdf5 = _look_at(path)
+    if not batched and (is_hdf5 or start.startswith((*ZIP_SIGNATURES, rcz.MAGIC))):
+        raise OptionError(f"batched=False is for ONNX models, which {path} is not; leave it out")
     if is_hdf5 or start.startswith(ZIP_SIGNATURES):
         from refcompress.formats import keras
 
@@ -91,7 +96,7 @@ def load(
             "integer network",
             4,
         )
-    return _load_onnx(path, start, input_shapes)
+    return _load_onnx(path, start, input_shapes, batched=batched)
 
 
 def save(graph: Graph, path: str | os.PathLike[str]) -> None:
@@ -110,11 +115,17 @@ def save(graph: Graph, path: str | os.PathLike[str]) -> None:
     rcz.save(graph, path)
 
 
-def _load_onnx(path: str | os.PathLike[str], start: bytes, input_shapes: Mapping[str, tuple[int, ...]] | None) -> Graph:
+def _load_onnx(
+    path: str | os.PathLike[str],
+    start: bytes,
+    input_shapes: Mapping[str, tuple[int, ...]] | None,
+    *,
+    batched: bool,
+) -> Graph:
     from refcompress.formats import onnx
 
     if onnx.looks_like(start):
-        return onnx.load(path, input_shapes=input_shapes)
+        return onnx.load(path, input_shapes=input_shapes, batched=batched)
     found = f"begins with {start[:8]!r}, which no supported kind of file does" if start else "is empty"
     raise FormatError(f"{path} {found}; {SUPPORTED}", 0)
 

@@ -213,3 +213,15 @@ def test_integer_outputs_are_told_apart_by_runtime(
     assert main(["verify", model, _reference(tmp_path, x=arrays["x"]), "--layers"]) == 1
     assert main(["verify", model, _reference(tmp_path, x=arrays["x"])]) == 1
     assert "no integer outputs" in capsys.readouterr().err
+
+
+def test_a_model_without_a_batch_axis_is_told_to_be_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    of = pytest.importorskip("checks.onnx_files", reason="needs the library onnx")
+    nodes = [of.node("MatMul", ["x", "w"], ["h"]), of.node("Softmax", ["h"], ["y"], axis=0)]
+    path = of.saved(of.model(nodes, {"x": (3,)}, ["y"], {"w": np.eye(3, dtype=np.float32)}), tmp_path)
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    np.savez(tmp_path / "y.npz", x=x, y=np.exp(x) / np.exp(x).sum(1, keepdims=True))
+    assert main(["verify", str(path), str(tmp_path / "y.npz")]) == 1
+    assert "--no-batch" in capsys.readouterr().err
+    assert main(["verify", str(path), str(tmp_path / "y.npz"), "--no-batch"]) == 0
+    assert "all outputs are within" in capsys.readouterr().out

@@ -67,6 +67,8 @@ def test_an_architecture_and_shapes_are_refused_where_they_mean_nothing(tmp_path
         formats.load(path, architecture=MODEL)
     with pytest.raises(OptionError, match="input_shapes is for inputs of open sizes"):
         formats.load(path, input_shapes={"x": (4,)})
+    with pytest.raises(OptionError, match="batched=False is for ONNX models"):
+        formats.load(path, batched=False)
 
 
 def test_a_given_architecture_counts_instead_of_that_of_the_file(tmp_path: Path) -> None:

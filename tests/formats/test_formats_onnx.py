@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from refcompress import formats
 from refcompress.errors import FormatError, ModelError, OptionError, RefcompressError
 from refcompress.formats import onnx, rcz
 from refcompress.run import run, run_all, run_exact
@@ -326,8 +327,9 @@ def test_a_model_of_one_sample_may_do_anything_with_its_first_axis(tmp_path: Pat
 
 def test_without_a_batch_all_of_an_array_is_one_sample(tmp_path: Path) -> None:
     proto = model([node("ReduceMean", ["x"], ["y"], axes=[0], keepdims=0)], {"x": (4, 3)}, ["y"])
-    assert "it reduces the batch axis" in refusal(proto, tmp_path)
-    graph = onnx.load(saved(proto, tmp_path), batched=False)
+    assert "it reduces the batch axis" in (message := refusal(proto, tmp_path))
+    assert message.endswith("a model without a batch axis is read with batched=False (--no-batch)")
+    graph = formats.load(saved(proto, tmp_path), batched=False)
     x = np.random.default_rng(0).normal(size=(2, 4, 3))
     np.testing.assert_allclose(run(graph, x)[0], x.mean(1), rtol=1e-5, atol=1e-6)
 

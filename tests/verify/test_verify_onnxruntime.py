@@ -10,6 +10,7 @@ import pytest
 from checks.frameworks import framework, onnx_model
 from test_verify_torch import without_padded_mean
 
+from refcompress import formats
 from refcompress.errors import DataError, FormatError
 from refcompress.graph import Graph, TensorSpec
 from refcompress.verify import compare, compare_layers
@@ -89,3 +90,48 @@ def test_models_that_do_not_fit_are_refused(runtime: Any, tmp_path: Path) -> Non
     (tmp_path / "model.onnx").write_bytes(b"nothing at all")
     with pytest.raises(FormatError, match="no ONNX model"):
         adaptor.load(tmp_path / "model.onnx")
+
+
+def saved_model(tmp_path: Path, nodes: list[Any], shape: tuple[Any, ...], **constants: Any) -> Path:
+    of = pytest.importorskip("checks.onnx_files")
+    arrays = {name: np.asarray(array, np.float32) for name, array in constants.items()}
+    return Path(of.saved(of.model(nodes, {"x": shape}, ["y"], arrays), tmp_path))
+
+
+def judged(path: Path, *, batched: bool = True) -> tuple[Any, Any]:
+    """Verdicts on ONNX Runtime's outputs and on its layers."""
+    graph = formats.load(path, batched=batched)
+    model, inputs = adaptor.load(path), random_inputs(graph, 3)
+    outputs = {f"y{i}": array for i, array in enumerate(adaptor.outputs(model, inputs, graph))}
+    ends = compare(graph, {**{f"x{i}": array for i, array in enumerate(inputs.values())}, **outputs})
+    return ends, compare_layers(graph, adaptor.capture(model, inputs, graph))
+
+
+@pytest.mark.usefixtures("runtime")
+@pytest.mark.parametrize("name", ["", "/fc/MatMul"])
+def test_a_product_whose_bias_is_added_by_another_node_is_one_layer(name: str, tmp_path: Path) -> None:
+    of = pytest.importorskip("checks.onnx_files")
+    rng = np.random.default_rng(0)
+    nodes = [
+        of.node("MatMul", ["x", "w"], ["/fc/MatMul_output_0"], name=name),
+        of.node("Add", ["/fc/MatMul_output_0", "b"], ["/fc/Add_output_0"], name=name and "/fc/Add"),
+        of.node("Relu", ["/fc/Add_output_0"], ["y"], name=name and "/relu"),
+    ]
+    path = saved_model(tmp_path, nodes, ("N", 6), w=rng.normal(size=(6, 5)), b=rng.normal(size=5))
+    ends, layers = judged(path)
+    assert ends.within
+    assert layers.within, layers.bad
+    assert [tensor.ops for tensor in layers.tensors] == [("Gemm",), ("Relu",)]
+
+
+@pytest.mark.usefixtures("runtime")
+@pytest.mark.parametrize(("shape", "batched"), [((1, 3, 8, 8), True), ((3, 8, 8), False)])
+def test_models_of_one_sample_are_run_sample_by_sample(shape: tuple[int, ...], batched: bool, tmp_path: Path) -> None:
+    of = pytest.importorskip("checks.onnx_files")
+    lost = [of.node("Squeeze", ["h", "first"], ["y"])] if batched else [of.node("Relu", ["h"], ["y"])]
+    axes = [-1] if batched else [0]
+    nodes = [of.node("Mul", ["x", "w"], ["m"]), of.node("ReduceMean", ["m"], ["h"], axes=axes, keepdims=0), *lost]
+    proto = of.model(nodes, {"x": shape}, ["y"], {"w": np.full(8, 1.5, np.float32), "first": np.array([0])})
+    ends, layers = judged(Path(of.saved(proto, tmp_path)), batched=batched)
+    assert ends.within, ends.bad
+    assert layers.within, layers.bad

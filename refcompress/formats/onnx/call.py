@@ -170,7 +170,7 @@ class Call:
         if self.batch in leaves(group):
             raise ModelError(
                 f"{what} the batch axis, which is the first of the network's inputs; samples must not depend on one "
-                "another"
+                "another; a model without a batch axis is read with batched=False (--no-batch)"
             )
 
     def emit(

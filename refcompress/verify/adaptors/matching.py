@@ -108,10 +108,11 @@ def distance(a: Array, b: Array) -> float:
 def aligned(calls: Sequence[Call], graph: Graph, references: Mapping[str, Array]) -> dict[str, Array]:
     """Match calls with nodes by name, then by order, operator and shape.
 
-    Calls that have the names of nodes or activations (``/`` and ``.`` taken for the same) are taken first. Between
-    them, calls and nodes are matched in their order as the longest common subsequence of (operator, shape). Where
-    the framework's model has no batch normalizations they were folded into the layers before them: then those make
-    what the graph's normalizations make.
+    Calls that have the names of activations (``/`` and ``.`` taken for the same) are taken first, then those that have
+    the names of nodes: a node may be called after the first of several calls that it is made of. Between them, calls
+    and nodes are matched in their order as the longest common subsequence of (operator, shape). Where the framework's
+    model has no batch normalizations they were folded into the layers before them: then those make what the graph's
+    normalizations make.
 
     Parameters
     ----------
@@ -137,12 +138,15 @@ def aligned(calls: Sequence[Call], graph: Graph, references: Mapping[str, Array]
             found[output] = array
         return array is not None
 
-    by_name = {_plain_name(name): node.output for node in graph.nodes for name in (node.name, node.output)}
-    rest = []
-    for call in calls:
-        outputs = [by_name[name] for name in map(_plain_name, call.names) if name in by_name]
-        if not any(take(call, output) for output in outputs):
-            rest.append(call)
+    rest = list(calls)
+    for by_name in (
+        {_plain_name(node.output): node.output for node in graph.nodes},
+        {_plain_name(node.name): node.output for node in graph.nodes},
+    ):
+        named = [[by_name[name] for name in map(_plain_name, call.names) if name in by_name] for call in rest]
+        rest = [
+            call for call, outputs in zip(rest, named, strict=True) if not any(take(call, output) for output in outputs)
+        ]
     makes = _made(graph, folded=not any("BatchNormalization" in call.kinds for call in calls))
     nodes = [node for node in graph.nodes if makes[node.name] not in found]
     alike = [[_alike(call, node.op, shapes[makes[node.name]]) for node in nodes] for call in rest]

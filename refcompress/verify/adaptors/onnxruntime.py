@@ -123,11 +123,28 @@ def _session_run(
             proto.SerializeToString(), sess_options=model.options, providers=["CPUExecutionProvider"]
         )
         feeds = _feeds(session, matching.plain(inputs), graph)
-        return [np.asarray(array) for array in session.run(list(names), feeds)]
+        return _computed(session, list(names), feeds)
     except DataError:
         raise
     except Exception as error:  # noqa: BLE001 - the runtime raises classes of its own
         raise DataError(f"ONNX Runtime does not run the model: {str(error).splitlines()[0]}") from None
+
+
+def _computed(session: Any, names: list[str], feeds: Mapping[str, Array]) -> list[Array]:
+    """Run all samples at once, or one by one if the model fixes its batch to 1 or has no batch axis."""
+    slots, samples = session.get_inputs(), min(map(len, feeds.values()))
+    bare = all(len(slot.shape) == feeds[slot.name].ndim - 1 for slot in slots)
+    if not samples or not (bare or any(slot.shape[:1] == [1] for slot in slots)):
+        return [np.asarray(array) for array in session.run(names, feeds)]
+    runs = [
+        session.run(names, {name: array[i] if bare else array[i : i + 1] for name, array in feeds.items()})
+        for i in range(samples)
+    ]
+    # without a batch axis each run gives a sample; with one of 1, a tensor that has lost it is a sample, too
+    return [
+        np.stack(parts) if bare or parts[0].shape[:1] != (1,) else np.concatenate(parts)
+        for parts in zip(*runs, strict=True)
+    ]
 
 
 def _feeds(session: Any, inputs: Mapping[str, Array], graph: Graph) -> dict[str, Array]:
@@ -139,7 +156,8 @@ def _feeds(session: Any, inputs: Mapping[str, Array], graph: Graph) -> dict[str,
     feeds = {}
     for slot, spec in zip(slots, graph.inputs, strict=True):
         array = inputs[slot.name if by_name else spec.name]
-        if not matching.fits(array, slot.shape) and array.ndim > 2:
+        sizes = slot.shape if len(slot.shape) == array.ndim else [None, *slot.shape]
+        if not matching.fits(array, sizes) and array.ndim > 2:
             array = matching.channels_first(array)
         kind = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(double)": np.float64}.get(slot.type)
         feeds[slot.name] = array.astype(kind or np.float32)
