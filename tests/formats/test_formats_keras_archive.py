@@ -256,6 +256,15 @@ def test_any_change_of_the_weights_gives_a_network_or_our_error(
         formats.load(path, architecture=MODEL)
 
 
+def test_a_group_whose_members_cannot_be_counted_is_refused(tmp_path: Path) -> None:
+    weights = bytearray(FILES["model.weights.h5"])
+    weights[16] = 5  # leaves of groups would be larger than they are, the last one beyond the end of the file
+    path = tmp_path / "any.weights.h5"
+    path.write_bytes(bytes(weights))
+    with pytest.raises(FormatError, match="cannot be counted"):
+        formats.load(path, architecture=MODEL)
+
+
 ARCHITECTURES: list[tuple[str, Any, type[Exception], str]] = [
     ("a missing file", "missing.json", OptionError, "cannot be read"),
     ("no JSON", "{,}", FormatError, "the architecture is no JSON"),

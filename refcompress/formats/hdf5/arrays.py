@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ MAX_CHUNK_SLACK_BYTES = 1 << 20
 KNOWN_FILTERS = {1, 2, 3, 32000}
 INFLATING = {1, 32000}
 
+_FLOAT32 = np.dtype(np.float32)
+_NONE: frozenset[int] = frozenset()
+
 Shape = tuple[int, ...]
 
 
@@ -30,7 +33,7 @@ class Stored:
     Attributes
     ----------
     low
-        h5py's ``DatasetID``.
+        h5py's ``DatasetID``; None where the values can be read without HDF5.
     shape
         None if it has none.
     dtype
@@ -78,11 +81,14 @@ def find(place: Any, path: str) -> Stored:
     low, address = identified(place, path)
     with reading(f"the header of {path!r} cannot be read", place):
         shape = low.shape
-        direct = low.get_type().equal(h5py.h5t.IEEE_F32LE) and sys.byteorder == "little"
-        dtype = np.dtype(np.float32) if direct else low.dtype
+        kind = low.get_type()
+        direct = sys.byteorder == "little" and kind.equal(h5py.h5t.IEEE_F32LE)
+        dtype = _FLOAT32 if direct else kind.dtype
+        offset = _in_one_piece(low)
+        if direct and offset is not None and shape is not None:  # most of them; nothing else is of interest
+            return Stored(None, shape, dtype, direct, address, offset, 4 * math.prod(shape), (), _NONE, elsewhere=False)
         plan = low.get_create_plist()
         layout = plan.get_layout()
-        offset = low.get_offset() if layout == h5py.h5d.CONTIGUOUS else None
         return Stored(
             low,
             shape,
@@ -95,6 +101,13 @@ def find(place: Any, path: str) -> Stored:
             frozenset(plan.get_filter(i)[0] for i in range(plan.get_nfilters())),
             layout == h5py.h5d.VIRTUAL or plan.get_external_count() > 0,
         )
+
+
+def _in_one_piece(low: Any) -> int | None:
+    """Return where the values of a dataset stand, None if in several pieces, in other files or nowhere."""
+    offset = low.get_offset()
+    # no place at all, all bits set, comes one short of the length of the user block if there is one: a power of two
+    return None if offset is None or offset & (offset + 1) == 0 else int(offset)
 
 
 def read(stored: Stored, shape: Shape, source: Source, what: str) -> NDArray[np.float32]:
@@ -130,14 +143,18 @@ def read(stored: Stored, shape: Shape, source: Source, what: str) -> NDArray[np.
     import h5py
 
     dtype = stored.dtype
-    brain = dtype == "V2" and read_text(h5py.Dataset(stored.low), "dtype", source.size_bytes) == "bfloat16"
+    brain = (
+        not stored.direct
+        and dtype == "V2"
+        and read_text(h5py.Dataset(stored.low), "dtype", source.size_bytes) == "bfloat16"
+    )
     if stored.shape != shape:
         raise ModelError(f"{what} has the shape {stored.shape}; the configuration implies {shape}; {SAVE_AGAIN}")
     if not brain and (dtype.kind != "f" or dtype.itemsize not in {2, 4, 8}):
         raise ModelError(f"{what} is of type {dtype}; allowed are float16, float32, float64 and bfloat16; {SAVE_AGAIN}")
     _check_storage(stored, source, what)
     if stored.direct and stored.offset is not None:
-        array = np.empty(shape, np.float32)
+        array = source.memory.take(shape)
         _check_finite(what, _fill(array, source, stored.offset))
     else:
         with reading(f"{what} cannot be read"):
@@ -147,16 +164,12 @@ def read(stored: Stored, shape: Shape, source: Source, what: str) -> NDArray[np.
     return array
 
 
-def _fill(array: NDArray[np.float32], source: Source, offset: int) -> Iterable[bool]:
-    with reading("the file cannot be read"):
+def _fill(array: NDArray[np.float32], source: Source, offset: int) -> Iterator[bool]:
+    with reading("the file cannot be read"), np.errstate(invalid="ignore"):
         for block in source.fill(offset, array.reshape(-1).view(np.uint8).data):
-            yield _is_finite(np.frombuffer(block, np.float32))
-
-
-def _is_finite(block: NDArray[np.float32]) -> bool:
-    # a sum of squares holds on to infinity and NaN; it may also overflow, and then each number is looked at
-    with np.errstate(over="ignore", invalid="ignore"):
-        return math.isfinite(np.dot(block, block)) or bool(np.isfinite(block).all())
+            values = np.frombuffer(block, np.float32)
+            # infinity and NaN both reach one end; looked for in memory that is still in the cache
+            yield math.isfinite(values.max()) and math.isfinite(values.min())
 
 
 def _check_finite(what: str, finite: Iterable[Any]) -> None:

@@ -149,9 +149,11 @@ def _attribute(place: Any, name: str, limit_bytes: int) -> Any:
         kind, shape = stored.get_type(), stored.shape
         declared_bytes = math.prod(shape or (1,)) * kind.get_size()
         if declared_bytes <= limit_bytes:
-            if not shape or not isinstance(kind, h5py.h5t.TypeStringID) or kind.is_variable_str():
+            if shape == (0,):  # an empty list, as layers without weights have it, of whatever type
+                return np.empty(0)
+            if shape is None or not isinstance(kind, h5py.h5t.TypeStringID):
                 return place.attrs[name]
-            texts = np.empty(shape, f"S{kind.get_size()}")
+            texts = np.empty(shape, h5py.string_dtype() if kind.is_variable_str() else f"S{kind.get_size()}")
             stored.read(texts)
             return texts
     raise FormatError(

@@ -1,6 +1,6 @@
 """The bytes of an HDF5 file, whole or inside another file, as the HDF5 library may read them: screened, never written.
 
-HDF5 asks a file-like object for its bytes. Whatever it asks for is looked through for global heaps
+h5py asks a file-like object for the bytes that HDF5 wants. Whatever it asks for is looked through for global heaps
 (:mod:`refcompress.formats.hdf5.heap`), so no heap is walked before it was checked, and the arrays, most of the file,
 need not be searched.
 """
@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from refcompress.errors import FormatError
 from refcompress.formats.hdf5 import heap
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+from refcompress.formats.hdf5.memory import Memory
 
 _AROUND = len(heap.START) - 1  # a signature may begin before what is read, or end behind it
 
 MAX_INFLATION = 1032  # no deflate stream expands further
-BLOCK_BYTES = 1 << 18
-_AHEAD_BYTES = 1 << 13
+BLOCK_BYTES = 1 << 19
+_AHEAD_BYTES = 1 << 14
+_ALIGNED_BYTES = 1 << 12  # HDF5 goes back nearly as often as forth
 
 
-class Source(io.RawIOBase):
-    """A window of an open file.
+class Source:
+    """A window of an open file, as h5py takes it in place of a file: with ``seek``, ``tell`` and ``read``.
+
+    It has no ``readinto``, for which h5py would wrap each piece of memory first.
 
     Parameters
     ----------
@@ -44,34 +45,28 @@ class Source(io.RawIOBase):
         Length of the window.
     most_bytes
         No array in it can be larger, compressed or not.
+    memory
+        For the arrays that are read from it.
     trouble
         The heap that was refused: the HDF5 library does not hand on why a read failed.
 
     Examples
     --------
-    >>> Source(io.BytesIO(b"some bytes"), 5, 5).read()
+    >>> Source(io.BytesIO(b"some bytes"), 5, 5).read(5)
     b'bytes'
 
     """
 
     def __init__(self, file: BinaryIO, start: int, size_bytes: int, packed_bytes: int | None = None) -> None:
-        super().__init__()
         self.size_bytes = size_bytes
         self.most_bytes = MAX_INFLATION * (size_bytes if packed_bytes is None else packed_bytes)
+        self.memory = Memory(size_bytes)
         self.trouble: FormatError | None = None
         self._file = file
         self._start = start
         self._position = 0
         self._heaps: dict[int, int] = {}
-        self._ahead = (0, b"")
-
-    def readable(self) -> bool:
-        """Whether it can be read: yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Whether the position can be set: yes."""
-        return True
+        self._ahead, self._ahead_start = b"", 0
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Set the position, counted from the window's start."""
@@ -82,8 +77,8 @@ class Source(io.RawIOBase):
         """Return the position."""
         return self._position
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        """Fill a buffer, as far as the window reaches.
+    def read(self, count: int) -> bytes:
+        """Return so many bytes from the position on; beyond the window's end they are zeros.
 
         Raises
         ------
@@ -91,32 +86,26 @@ class Source(io.RawIOBase):
             The bytes belong to a heap that HDF5 would walk forever.
 
         """
-        target = memoryview(buffer).cast("B")
-        before = min(_AROUND, self._position)
-        found = self._near(self._position - before, before + len(target) + _AROUND)
-        try:
-            self._check_heaps(found, self._position - before)
-        except FormatError as error:
-            self.trouble = error
-            raise
-        inside = found[before : before + len(target)]
-        target[: len(inside)] = inside
-        target[len(inside) :] = bytes(len(target) - len(inside))  # HDF5 does not look at how much it got
-        self._position += len(inside)
-        return len(inside)
+        offset = self._position
+        first, last = max(offset - _AROUND, 0), min(offset + count + _AROUND, self.size_bytes)
+        if first < self._ahead_start or last > self._ahead_start + len(self._ahead):
+            self._look_ahead(first, last)
+        if self._ahead.find(heap.START, first - self._ahead_start, last - self._ahead_start) >= 0:
+            self._check_heaps(first, last)
+        begin = offset - self._ahead_start
+        found = self._ahead[begin : begin + count]
+        self._position = offset + len(found)
+        return found if len(found) == count else found + bytes(count - len(found))
 
     def bytes_at(self, offset: int, count: int) -> bytes:
         """Return bytes of the window, fewer where it ends."""
         self._file.seek(self._start + offset)
         return self._file.read(max(min(count, self.size_bytes - offset), 0))
 
-    def _near(self, offset: int, count: int) -> bytes:
-        """Return bytes of the window; HDF5 asks for many small pieces, most of them close to the last one."""
-        start, block = self._ahead
-        if not start <= offset <= offset + count <= start + len(block):
-            block = self.bytes_at(offset, max(count, _AHEAD_BYTES))
-            start, self._ahead = offset, (offset, block)
-        return block[offset - start : offset - start + count]
+    def _look_ahead(self, first: int, last: int) -> None:
+        """Keep bytes of the window; HDF5 asks for many small pieces, most of them close to the last one."""
+        self._ahead_start = first // _ALIGNED_BYTES * _ALIGNED_BYTES
+        self._ahead = self.bytes_at(self._ahead_start, max(last - self._ahead_start, _AHEAD_BYTES))
 
     def fill(self, offset: int, target: memoryview) -> Iterator[memoryview]:
         """Fill memory from the window, unscreened, and yield it block after block while it is in the cache.
@@ -141,15 +130,23 @@ class Source(io.RawIOBase):
                 done += count
             yield block
 
-    def _check_heaps(self, found: bytes, offset: int) -> None:
-        place = found.find(heap.START)
-        while place >= 0:
-            start = offset + place
-            if start not in self._heaps:
-                self._heaps[start] = heap.check(self.bytes_at, start, self.size_bytes)
-            if sum(self._heaps.values()) > self.size_bytes:
-                raise FormatError("the global heaps of this HDF5 file are longer than the file", start)
-            place = found.find(heap.START, place + len(heap.START))
+    def _check_heaps(self, first: int, last: int) -> None:
+        """Check the heaps that begin in some of the bytes that are kept."""
+        begin, end = first - self._ahead_start, last - self._ahead_start
+        place = self._ahead.find(heap.START, begin, end)
+        try:
+            while place >= 0:
+                self._check_heap(self._ahead_start + place)
+                place = self._ahead.find(heap.START, place + len(heap.START), end)
+        except FormatError as error:
+            self.trouble = error
+            raise
+
+    def _check_heap(self, start: int) -> None:
+        if start not in self._heaps:
+            self._heaps[start] = heap.check(self.bytes_at, start, self.size_bytes)
+        if sum(self._heaps.values()) > self.size_bytes:
+            raise FormatError("the global heaps of this HDF5 file are longer than the file", start)
 
 
 def _readinto(file: Any, block: memoryview) -> int:

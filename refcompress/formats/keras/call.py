@@ -14,6 +14,7 @@ from refcompress.encodings import Encoding, decode, encode
 from refcompress.errors import ModelError
 from refcompress.formats.keras import weights
 from refcompress.formats.keras.config import Layer, Shape
+from refcompress.formats.keras.lost_calls import Shared
 from refcompress.formats.keras.weights import Weights
 from refcompress.graph import Graph, Node, TensorSpec
 
@@ -70,6 +71,8 @@ class Builder:
         What wrote it; some functions mean something else in other generations.
     input_shapes
         Input to its shape without the batch axis, as the user says.
+    shared
+        Layers whose names stand in several models of the file.
     inputs, nodes, params
         Those of the graph.
     shapes
@@ -88,6 +91,7 @@ class Builder:
     call_layer: Callable[[Builder, Layer, str, tuple[str, ...]], tuple[str, ...]]
     keras_version: str = ""
     input_shapes: Mapping[str, Shape] = field(default_factory=dict)
+    shared: Shared = field(default_factory=dict)
     inputs: list[TensorSpec] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     params: dict[str, Encoding] = field(default_factory=dict)

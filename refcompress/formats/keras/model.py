@@ -9,7 +9,7 @@ from typing import Any
 
 from refcompress.errors import ModelError, OptionError
 from refcompress.formats.hdf5.groups import SAVE_AGAIN
-from refcompress.formats.keras import layer_table, weights
+from refcompress.formats.keras import layer_table, lost_calls, weights
 from refcompress.formats.keras.call import Builder, Call, Tensor
 from refcompress.formats.keras.checkpoint import Architecture, Checkpoint, open_checkpoint
 from refcompress.formats.keras.config import (
@@ -80,6 +80,7 @@ def load(
             _call_inner,
             keras_version=checkpoint.keras_version,
             input_shapes=dict(input_shapes or {}),
+            shared=lost_calls.shared_layers(checkpoint.model),
         )
         if model.class_name not in NETWORKS:
             raise ModelError(
@@ -211,15 +212,18 @@ def _input_shape(builder: Builder, layer: Layer) -> Shape:
 
 def _call_functional(builder: Builder, model: Layer, name: str, inputs: Tensors | None) -> Tensors:
     layers = _layers(model)
-    calls = [(layer, call, given) for layer in layers.values() for call, given in enumerate(inbound_calls(layer))]
-    keys = [(layer.name, call) for layer, call, _ in calls]
+    found = {(layer.name, call): given for layer in layers.values() for call, given in enumerate(inbound_calls(layer))}
     reads, outputs = count_from_zero(
-        layers, [given for _, _, given in calls], model_refs(model, "output_layers"), keras3=_is_keras3(layers)
+        layers, [*found.values()], model_refs(model, "output_layers"), keras3=_is_keras3(layers)
     )
+    calls: Mapping[Key, Inbound] = dict(zip(found, reads, strict=True))
+    if builder.shared:
+        calls = lost_calls.restore(layers, calls, outputs, builder.shared)
     made = _model_inputs(builder, model, layers, inputs)
-    for index in in_order(keys, [given.refs() for given in reads], made):
-        layer, call, _ = calls[index]
-        given = reads[index].replaced(functools.partial(_tensor, made, str(layer)))
+    keys = list(calls)
+    for index in in_order(keys, [given.refs() for given in calls.values()], made):
+        layer, call = layers[keys[index][0]], keys[index][1]
+        given = calls[keys[index]].replaced(functools.partial(_tensor, made, str(layer)))
         made[keys[index]] = _call_layer(builder, layer, _node_name(name, layer, call), given)
     return tuple(_tensor(made, f"the output of {model}", ref).name for ref in outputs)
 

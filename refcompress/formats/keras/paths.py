@@ -138,7 +138,7 @@ def find(tree: Tree, path: Path) -> Any:
     group = _place(tree, path).group
     for owner in (_child(group, "cell"), group):  # recurrent layers keep their weights in a cell
         variables = _child(owner, "vars")
-        if variables is not None and len(variables):
+        if _count(variables):
             return variables
     return None
 
@@ -332,7 +332,7 @@ def _readings(name: str) -> list[tuple[str, int]]:
 def _has_weights(group: Any) -> bool:
     """Whether a group holds more than the empty list of variables of a layer without weights."""
     names = [] if group is None else _names(group)
-    return any(name != "vars" or len(_child(group, name) or ()) for name in names)
+    return any(name != "vars" or _count(_child(group, name)) for name in names)
 
 
 def _name_of(group: Any, limit_bytes: int) -> str | None:
@@ -343,6 +343,13 @@ def _name_of(group: Any, limit_bytes: int) -> str | None:
 def _names(group: Any) -> list[str]:
     with reading(f"the names in {group.name!r} cannot be read"):
         return list(group)
+
+
+def _count(group: Any) -> int:
+    if group is None:
+        return 0
+    with reading(f"the members of {group.name!r} cannot be counted"):
+        return len(group)
 
 
 def _child(group: Any, name: str) -> Any:

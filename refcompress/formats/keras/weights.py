@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,8 @@ from refcompress.formats.hdf5.arrays import Stored
 from refcompress.formats.hdf5.groups import SAVE_AGAIN
 from refcompress.formats.keras import legacy_names, paths
 from refcompress.formats.keras.checkpoint import Checkpoint
+
+MAX_AHEAD = 4096  # an open dataset takes memory, and a malformed file may list any number
 
 Path = tuple[str, ...]
 Shape = tuple[int, ...]
@@ -29,7 +32,31 @@ _TRAINING_ONLY = {
     "seed_generator_state",
     "StateVar",
 }
+_OWNERS = {"layers", "layer", "cell"}
 _TRAINING_GROUPS = {"seed_generator", "random_generator", "_random_generator"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """What a legacy file holds for a layer outside nested models.
+
+    Attributes
+    ----------
+    group
+        Its HDF5 group.
+    named
+        What the names in the group's attribute ``weight_names`` stand for.
+    parents
+        The groups below it that hold datasets, by name.
+    stored
+        The datasets that were looked up, by name.
+
+    """
+
+    group: Any
+    named: list[legacy_names.Named]
+    parents: dict[str, Any] = field(default_factory=dict)
+    stored: dict[str, Stored] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -46,18 +73,16 @@ class Weights:
         Where the layers stand, if not under their names.
     root
         The name of the group with all weights, without a slash at its end.
-    named
-        Group to what the names in its attribute ``weight_names`` stand for.
+    held
+        In a legacy file, layer to what it holds for it, for layers that were looked at.
+    groups
+        In others, path of a layer to the HDF5 group of its variables and the group's name.
     owners
         Address of a dataset to what was read from it.
     done
         Names of the datasets that were read, from the root of the file.
     stored_bytes
         What they take in the file.
-    groups
-        The HDF5 groups that were opened, by layer, and their names.
-    parents
-        In a legacy file, those that hold the datasets, by layer and name.
 
     """
 
@@ -65,12 +90,11 @@ class Weights:
     layer_names: frozenset[str]
     tree: paths.Tree | None
     root: str = ""
-    named: dict[str, list[legacy_names.Named]] = field(default_factory=dict)
+    held: dict[str, Held] = field(default_factory=dict)
+    groups: dict[Path, tuple[Any, str]] = field(default_factory=dict)
     owners: dict[int, str] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
     stored_bytes: int = 0
-    groups: dict[Path, tuple[Any, str]] = field(default_factory=dict)
-    parents: dict[tuple[str, str], Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +133,39 @@ def open_weights(checkpoint: Checkpoint) -> Weights:
         tree = paths.open_tree(checkpoint.model, checkpoint.weights, checkpoint.size_bytes)
         return Weights(checkpoint, frozenset(), tree)
     names = groups.read_names(checkpoint.weights, "layer_names", checkpoint.size_bytes)
-    return Weights(checkpoint, frozenset(names), None, str(checkpoint.weights.name).rstrip("/"))
+    weights = Weights(checkpoint, frozenset(names), None, str(checkpoint.weights.name).rstrip("/"))
+    _look_ahead(weights)
+    return weights
+
+
+def _look_ahead(weights: Weights) -> None:
+    """Look up the datasets of a legacy file before any array displaces HDF5 from the processor's cache.
+
+    What is wrong with one of them is said when a layer of the network asks for it.
+    """
+    count = 0
+    with contextlib.suppress(FormatError):
+        for layer in _with_weights(weights.checkpoint.model):
+            if layer in weights.layer_names:
+                held = _held(weights, layer)
+                names = dict.fromkeys(name for one in held.named for name in one.names)
+                count += 1 + len(names)
+                if count > MAX_AHEAD:
+                    return
+                for name in names:
+                    _stored(held, name)
+
+
+def _with_weights(model: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of layers that seem to have weights: models, wrappers, and those that say how weights begin."""
+    config = model.get("config")
+    entries = config.get("layers") if isinstance(config, dict) else config
+    for entry in entries if isinstance(entries, list) else ():
+        options = entry.get("config") if isinstance(entry, dict) else None
+        if isinstance(options, dict):
+            name = entry.get("name") or options.get("name")
+            if isinstance(name, str) and any(key in _OWNERS or key.endswith("_initializer") for key in options):
+                yield name
 
 
 def read(weights: Weights, path: Path, roles: Sequence[str], shape: Shape, *, index: int) -> NDArray[np.float32]:
@@ -177,13 +233,12 @@ def check_all_read(weights: Weights) -> None:
 
 
 def _unread_by_name(weights: Weights) -> Iterator[tuple[str, str]]:
-    for group, named in weights.named.items():
-        for name in (name for one in named for name in one.names):
-            if (
-                f"{weights.root}/{group}/{name}" not in weights.done
-                and legacy_names.split(name)[1] not in _TRAINING_ONLY
-            ):
-                yield f"layer {group!r}", name
+    for layer, held in weights.held.items():
+        names = [name for one in held.named for name in one.names]
+        unread = [name for name in names if f"{weights.root}/{layer}/{name}" not in weights.done]
+        for name in unread if len(unread) < len(names) else ():
+            if legacy_names.split(name)[1] not in _TRAINING_ONLY:
+                yield f"layer {layer!r}", name
 
 
 def _unread_by_path(weights: Weights) -> Iterator[tuple[str, str]]:
@@ -208,10 +263,10 @@ def _find(weights: Weights, path: Path, roles: Sequence[str], index: int) -> _Fo
     if weights.tree is not None:
         group, root = _variables(weights, weights.tree, path, what)
         return _Found(what, [f"{root}/{index}"], [arrays.find(group, str(index))])
-    group, root = _group(weights, path[0])
-    named = legacy_names.find(weights.named[path[0]], path, roles, what)
-    stored = [arrays.find(*_parent(weights, path[0], group, name)) for name in named.names]
-    return _Found(what, [f"{root}/{name}" for name in named.names], stored, named.first)
+    held = _held(weights, path[0])
+    named = legacy_names.find(held.named, path, roles, what)
+    names = [f"{weights.root}/{path[0]}/{name}" for name in named.names]
+    return _Found(what, names, [_stored(held, name) for name in named.names], named.first)
 
 
 def _variables(weights: Weights, tree: paths.Tree, path: Path, what: str) -> tuple[Any, str]:
@@ -225,29 +280,28 @@ def _variables(weights: Weights, tree: paths.Tree, path: Path, what: str) -> tup
     return weights.groups[path]
 
 
-def _group(weights: Weights, layer: str) -> tuple[Any, str]:
-    """Return the group of a layer outside nested models in a legacy file, and its name."""
-    if layer not in weights.layer_names:
-        held = ", ".join(map(repr, sorted(weights.layer_names)[:8])) or "no layers"
-        raise ModelError(
-            f"layer {layer!r} has weights, and the file holds none for it (layer_names: {held}); {SAVE_AGAIN}"
-        )
-    if (layer,) not in weights.groups:
+def _held(weights: Weights, layer: str) -> Held:
+    """Return what a legacy file holds for a layer outside nested models."""
+    if layer not in weights.held:
+        if layer not in weights.layer_names:
+            shown = ", ".join(map(repr, sorted(weights.layer_names)[:8])) or "no layers"
+            raise ModelError(
+                f"layer {layer!r} has weights, and the file holds none for it (layer_names: {shown}); {SAVE_AGAIN}"
+            )
         group = groups.member(weights.checkpoint.weights, layer, group=True)
         names = groups.read_names(group, "weight_names", weights.checkpoint.size_bytes)
-        weights.named[layer] = legacy_names.index(names, layer)
-        weights.groups[layer,] = (group, f"{weights.root}/{layer}")
-    return weights.groups[layer,]
+        weights.held[layer] = Held(group, legacy_names.index(names, layer))
+    return weights.held[layer]
 
 
-def _parent(weights: Weights, layer: str, group: Any, name: str) -> tuple[Any, str]:
-    """Return the group that holds a dataset, opened once for all of them, and what is left of its name."""
-    above, _, last = name.rpartition("/")
-    if not above:
-        return group, name
-    if (layer, above) not in weights.parents:
-        weights.parents[layer, above] = groups.member(group, above, group=True)
-    return weights.parents[layer, above], last
+def _stored(held: Held, name: str) -> Stored:
+    """Look up a dataset in a legacy file, and the group that holds it, once."""
+    if name not in held.stored:
+        above, _, last = name.rpartition("/")
+        if above and above not in held.parents:
+            held.parents[above] = groups.member(held.group, above, group=True)
+        held.stored[name] = arrays.find(held.parents[above], last) if above else arrays.find(held.group, name)
+    return held.stored[name]
 
 
 def _claim(weights: Weights, name: str, stored: Stored, what: str) -> None:
