@@ -11,7 +11,8 @@ from refcompress.cli.arrays import numbered, read_arrays
 from refcompress.cli.console import Advance, print_json, print_line, print_table, progress
 from refcompress.cli.models import add_model, is_integer_model, load_model
 from refcompress.cli.paths import check_output
-from refcompress.errors import DataError, FormatError, ModelError, OptionError
+from refcompress.cli.verify_arrays import activations, with_inputs
+from refcompress.errors import FormatError, ModelError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,8 +26,8 @@ HELP = "say whether another framework's outputs or layers lie within the error b
 DESCRIPTION = (
     "Compare a network with what some framework computed, element by element, within a bound derived from the "
     "rounding errors of its arithmetic. With --layers every layer is fed the framework's own inputs to it, and the "
-    "first wrong one is named, with its cause where one is found. Of an integer .tflite model it says whose roundings "
-    "the outputs follow. Exit code 0: all within; 1: not."
+    "first wrong one is named, with its cause where one is found. Of an integer .tflite model it says in steps of the "
+    "integers, and which runtimes compute exactly the same. Exit code 0: all within; 1: not."
 )
 FRAMEWORKS = ("keras", "torch", "onnxruntime", "tflite")
 DEFAULT_SAMPLES = 4
@@ -80,11 +81,11 @@ def run(args: argparse.Namespace) -> int:
     from refcompress.verify import report
 
     _check(args)
-    if args.framework is None and is_integer_model(args.model):
-        return verify_integer.run(args)
-    graph = load_model(args)
     with progress() as advance:
-        verdict, about = _compared(args, graph, advance)
+        if is_integer_model(args.model):
+            verdict, about = verify_integer.compared(args, advance)
+        else:
+            verdict, about = _compared(args, load_model(args), advance)
     found = report.document(verdict, {"model": args.model, **about})
     if args.report:
         from refcompress.files import write_file
@@ -122,10 +123,9 @@ def _compared(args: argparse.Namespace, graph: Graph, advance: Advance) -> tuple
     about = {"arrays": args.arrays}
     if args.inputs:
         about["inputs"] = args.inputs
-        given = _inputs(args.inputs, graph)
-        arrays = {**{f"x{i}": array for i, array in enumerate(given.values())}, **_without_inputs(arrays)}
+        arrays = with_inputs(arrays, _inputs(args.inputs, graph))
     if args.layers:
-        return _layers(args, graph, _activations(graph, arrays, args.arrays), advance), about
+        return _layers(args, graph, activations(graph, arrays, args.arrays), advance), about
     reference = args.reference or own_reference(args.model, arrays)
     return _outputs(args, graph, arrays, reference, advance), about
 
@@ -179,30 +179,6 @@ def _outputs(
 
 def _inputs(path: str, graph: Graph) -> dict[str, NDArray[Any]]:
     return numbered(read_arrays(path), "x", [spec.name for spec in graph.inputs], path)
-
-
-def _without_inputs(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    return {name: array for name, array in arrays.items() if not re.fullmatch(r"x\d*", name)}
-
-
-def _activations(graph: Graph, arrays: Mapping[str, NDArray[Any]], path: str) -> dict[str, NDArray[Any]]:
-    """Match the arrays of a file with activations: by name, by the node's name, inputs x.. and outputs y.. too."""
-    aliases = {node.name: node.output for node in graph.nodes}
-    aliases.update({f"x{i}": spec.name for i, spec in enumerate(graph.inputs)})
-    aliases.update({f"y{i}": name for i, name in enumerate(graph.outputs)})
-    if len(graph.inputs) == 1:
-        aliases["x"] = graph.inputs[0].name
-    if len(graph.outputs) == 1:
-        aliases["y"] = graph.outputs[0]
-    names = {*(spec.name for spec in graph.inputs), *(node.output for node in graph.nodes)}
-    found = {name if name in names else aliases.get(name, ""): array for name, array in arrays.items()}
-    found.pop("", None)
-    if not found.keys() & {node.output for node in graph.nodes}:
-        raise DataError(
-            f"{path} has the arrays {', '.join(arrays) or 'none'}, none of which is named after a layer; the layers "
-            f"are {', '.join(node.name for node in graph.nodes)}"
-        )
-    return found
 
 
 def own_reference(model: str, names: Iterable[str]) -> str | None:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from refcompress.errors import DataError
 from refcompress.integer.network import IntegerNetwork
 from refcompress.integer.run import run_integer
-from refcompress.integer.runtimes import RUNTIMES
+from refcompress.integer.runtimes import RUNTIMES, Runtime
+from refcompress.integer.step import Activation
 from refcompress.run import Inputs
 
 
@@ -59,16 +60,36 @@ def compare_runtimes(
         Inputs or outputs do not fit the network.
 
     """
+    expected = by_runtime(network, inputs)
+    given = _outputs(network, outputs, [array.shape for array in next(iter(expected.values()))])
     found: dict[str, Agreement] = {}
-    for runtime in RUNTIMES:
-        expected = run_integer(network, inputs, runtime=runtime)
-        given = _outputs(network, outputs, [array.shape for array in expected])
-        differences = [np.abs(a.astype(np.int64) - b) for a, b in zip(expected, given, strict=True)]
-        total = sum(difference.size for difference in differences)
-        equal = total - sum(int(np.count_nonzero(difference)) for difference in differences)
-        largest = max(int(difference.max(initial=0)) for difference in differences)
-        found[runtime] = Agreement(equal, total, largest)
+    for runtime, arrays in expected.items():
+        parts = [agreement(ours, theirs) for ours, theirs in zip(arrays, given, strict=True)]
+        largest = max(part.largest_difference for part in parts)
+        found[runtime] = Agreement(sum(part.equal for part in parts), sum(part.total for part in parts), largest)
     return found
+
+
+def by_runtime(network: IntegerNetwork, inputs: Inputs) -> dict[str, tuple[Activation, ...]]:
+    """Return the outputs that each runtime computes; those with the same roundings are computed once."""
+    done: dict[Runtime, tuple[Activation, ...]] = {}
+    for name, row in RUNTIMES.items():
+        if row not in done:
+            done[row] = run_integer(network, inputs, runtime=name)
+    return {name: done[row] for name, row in RUNTIMES.items()}
+
+
+def agreement(ours: NDArray[np.integer], theirs: NDArray[np.integer]) -> Agreement:
+    """Compare two arrays of integers of one shape.
+
+    Examples
+    --------
+    >>> agreement(np.array([1, 2, 3]), np.array([1, 2, 5]))
+    Agreement(equal=2, total=3, largest_difference=2)
+
+    """
+    difference = np.abs(ours.astype(np.int64) - theirs)
+    return Agreement(int(np.count_nonzero(difference == 0)), difference.size, int(difference.max(initial=0)))
 
 
 def which_runtime(

@@ -10,13 +10,17 @@ from pathlib import PurePath
 from typing import Any
 
 from refcompress.errors import OptionError
+from refcompress.verify.integers.judging import COARSE, INT8, follows_text, joint
 from refcompress.verify.opening import headline, opening
 from refcompress.verify.page import ABOUT, NUMBERS, page
 from refcompress.verify.precision import PRECISIONS
 from refcompress.verify.verdict import TensorVerdict, Verdict
 
 # what decides comes first: narrow screens show no more
-COLUMNS = ("verdict", "of its bound", "difference", "at", "largest bound", "largest value", "operators", "compared")
+COLUMNS = (
+    *("verdict", "exactly as", "of its bound", "difference", "at", "largest bound", "largest value"),
+    *("operators", "compared"),
+)
 
 
 def document(verdict: Verdict, about: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -46,18 +50,36 @@ def document(verdict: Verdict, about: Mapping[str, str] | None = None) -> dict[s
         "reference": verdict.reference,
         "bound": verdict.model,
         "precision": verdict.precision,
-        "tensors": [{**dataclasses.asdict(tensor), "within": tensor.within} for tensor in verdict.tensors],
+        "tensors": [
+            {**dataclasses.asdict(tensor), "within": tensor.within, "follows": list(tensor.follows)}
+            for tensor in verdict.tensors
+        ],
     }
 
 
 def summary(verdict: Verdict) -> str:
     """Say in one line what was found."""
     what = "layers" if verdict.layers else "outputs"
+    if verdict.within and verdict.precision == INT8:
+        return _integers_within(verdict, what)
     if verdict.within:
         return f"all {what} are within their {verdict.model} bounds"
     bad, first = verdict.bad, verdict.bad[0]
     others = f"; {len(bad) - 1} more of {len(verdict.tensors)} {what} are not" if len(bad) > 1 else ""
     return f"{what[:-1]} {first.name!r} is NOT within its {verdict.model} bound: {_finding(first)}{others}"
+
+
+def _integers_within(verdict: Verdict, what: str) -> str:
+    followed = joint(verdict.tensors)
+    if followed:
+        return f"all {what} are exactly what {', '.join(followed)} computes"
+    single = sum(bool(tensor.follows) for tensor in verdict.tensors)
+    if single == len(verdict.tensors):
+        return f"all {what} are exactly what known runtimes compute, though no single one computes them all"
+    return (
+        f"all {what} are within their {verdict.model} bounds, "
+        f"{single} of {len(verdict.tensors)} exactly what a known runtime computes"
+    )
 
 
 def sentence(tensor: TensorVerdict) -> str:
@@ -77,7 +99,8 @@ def _finding(tensor: TensorVerdict) -> str:
     if tensor.state == "not comparable":
         return f"cannot be compared: {tensor.cause}"
     if tensor.state == "lower precision":
-        return f"differs; only a lower precision explains it: {PRECISIONS[tensor.precision].text}"
+        text = COARSE[tensor.precision][1] if tensor.precision in COARSE else PRECISIONS[tensor.precision].text
+        return f"differs; only a lower precision explains it: {text}"
     if tensor.cause:
         return f"differs; {tensor.cause}"
     if not math.isfinite(tensor.max_difference):
@@ -108,6 +131,7 @@ def _row(tensor: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         str(tensor["name"]),
         state(tensor),
+        follows_text(tensor),
         *(_number(tensor[key]) for key in ("max_ratio", "max_difference")),
         str(list(tensor["worst"])) if tensor["worst"] else "",
         *(_number(tensor[key]) for key in ("max_bound", "max_value")),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
+from refcompress.integer import Agreement
 from refcompress.verify.bounds import Model
 from refcompress.verify.precision import FLOAT32, PRECISIONS, Float64, Format, Precision
 
@@ -51,6 +52,9 @@ class TensorVerdict:
         Largest bound; the comparison means something where it is small beside `max_value`.
     max_value
         Largest magnitude of our reference.
+    agreements
+        Of integers: how far they agree with what each known runtime computes. Then all differences, bounds and values
+        count in steps of the tensor's quantization. Of real numbers: empty.
 
     """
 
@@ -66,6 +70,12 @@ class TensorVerdict:
     worst: tuple[int, ...]
     max_bound: float
     max_value: float
+    agreements: Mapping[str, Agreement] = field(default_factory=dict)
+
+    @property
+    def follows(self) -> tuple[str, ...]:
+        """Runtimes that compute exactly these integers."""
+        return tuple(name for name, found in self.agreements.items() if found.equal == found.total)
 
     @property
     def within(self) -> bool:

@@ -127,7 +127,7 @@ def _check_float(slots: list[dict[str, Any]]) -> None:
         if np.dtype(slot["dtype"]).kind != "f" and slot["quantization"][0]:
             raise ModelError(
                 f"the TFLite model's tensor {slot['name']!r} holds quantized {np.dtype(slot['dtype'])}; integer models "
-                "are compared bit for bit, not within bounds: see refcompress.integer"
+                "are compared with themselves only: give the .tflite file as MODEL"
             )
 
 

@@ -76,14 +76,15 @@ def explain(
     values = {name: np.asarray(value, np.float64) for name, value in ran.items()}
     for node in part.nodes:
         known = theirs if node.output == part.outputs[0] else None
-        for variant in _variants(graph, node, values, known):
-            changed = _with(part, node, variant)
+        for variant in variants(graph, node, values, known):
+            changed = with_variant(part, node, variant)
             if _agrees(changed, inputs, theirs, samples, model, precision, variant.slack):
                 return variant.text if len(part.nodes) == 1 else f"{variant.text} in {node.name!r}"
     return ""
 
 
-def _variants(graph: Graph, node: Node, values: Mapping[str, Float64], theirs: Float64 | None) -> Iterator[Variant]:
+def variants(graph: Graph, node: Node, values: Mapping[str, Float64], theirs: Float64 | None) -> Iterator[Variant]:
+    """Yield what a node of a network may have been instead, given all activations and what the framework made."""
     params = {role: decode(graph.params[name]) for role, name in node.params.items()}
     site = Site(graph, node, params, tuple(values[name] for name in node.inputs), theirs)
     for cause in CAUSES:
@@ -91,7 +92,8 @@ def _variants(graph: Graph, node: Node, values: Mapping[str, Float64], theirs: F
             yield from cause.variants(site)
 
 
-def _with(part: Graph, node: Node, variant: Variant) -> Graph | None:
+def with_variant(part: Graph, node: Node, variant: Variant) -> Graph | None:
+    """Put a variant in the place of a node; None if the network does not allow it."""
     nodes: list[Node] = []
     for other in part.nodes:
         nodes.extend(variant.nodes if other is node else [other])
