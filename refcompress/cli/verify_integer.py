@@ -1,4 +1,4 @@
-"""``refcompress verify`` of an integer model: whose roundings its integers follow, or whether they are within bounds."""
+"""``refcompress verify`` of an integer model: whose roundings its integers follow, or whether they are in bounds."""
 
 from __future__ import annotations
 
@@ -35,9 +35,7 @@ def compared(args: argparse.Namespace, advance: Advance) -> tuple[Verdict, dict[
     return _outputs(args, network, numbered(arrays, "x", names, args.arrays), arrays, advance), about
 
 
-def _framework(
-    args: argparse.Namespace, network: IntegerNetwork, advance: Advance
-) -> tuple[Verdict, dict[str, str]]:
+def _framework(args: argparse.Namespace, network: IntegerNetwork, advance: Advance) -> tuple[Verdict, dict[str, str]]:
     from refcompress.verify.adaptors import tflite_integer as adaptor
     from refcompress.verify.adaptors.tflite import load
 

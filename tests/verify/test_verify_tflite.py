@@ -64,7 +64,7 @@ def test_integer_models_are_refused(shared_data: Path) -> None:
     framework("ai_edge_litert")
     graph = formats.load(shared_data / "h5" / "mlperf_ad01.h5")
     model = adaptor.load(shared_data / "tflite" / "ad01_int8.tflite")
-    with pytest.raises(ModelError, match="give the .tflite file as MODEL"):
+    with pytest.raises(ModelError, match=r"give the \.tflite file as MODEL"):
         adaptor.outputs(model, {graph.inputs[0].name: np.zeros((1, 640))}, graph)
 
 

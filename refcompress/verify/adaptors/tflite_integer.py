@@ -70,11 +70,13 @@ def capture(model: bytes, inputs: Mapping[str, Array], network: IntegerNetwork) 
 
     """
     ends, between = _run(model, inputs, network, every_tensor=True)
-    shapes, found = infer_shapes(network.graph), {name: np.asarray(array) for name, array in inputs.items()}
-    for name, array in between.items():
-        if name in network.quantizations and array.shape[1:] == shapes[name]:
-            found[name] = array
-    return {**found, **{name: np.asarray(inputs[name]) for name in inputs}, **ends}
+    shapes = infer_shapes(network.graph)
+    named = {
+        name: array
+        for name, array in between.items()
+        if name in network.quantizations and array.shape[1:] == shapes[name]
+    }
+    return {**named, **{name: np.asarray(array) for name, array in inputs.items()}, **ends}
 
 
 def _run(

@@ -83,9 +83,7 @@ def compare_integer_layers(
     return Verdict(tuple(tensors), True, unseen, "", "deterministic", INT8)
 
 
-def _judged(
-    network: IntegerNetwork, segment: Segment, given: Mapping[str, Float64], *, causes: bool
-) -> TensorVerdict:
+def _judged(network: IntegerNetwork, segment: Segment, given: Mapping[str, Float64], *, causes: bool) -> TensorVerdict:
     part, step = segment.network, segment.step
     theirs = given[step.output]
     known = {spec.name: given[spec.name] for spec in part.graph.inputs}

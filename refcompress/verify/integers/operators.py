@@ -74,7 +74,7 @@ def _result(step: Step, real: Real) -> Real:
 
 
 def _products(step: Step, sums: Float64, moved: Float64) -> Real:
-    """Sums of products are exact; only the way to int8 rounds."""
+    """Bring sums of products to int8; they are exact, only the way there rounds."""
     if step.bias is not None:
         sums = sums + step.bias
     factor = step.inputs[0].scale * weight_scales(step.params["weight"]).astype(np.float64) / step.result.scale
@@ -203,8 +203,8 @@ def _share(logits: Float64, moved: Float64) -> Float64:
 def _function(function: Callable[[Float64], Float64]) -> RealOp:
     def run(step: Step, values: Sequence[Float64], errors: Sequence[Float64]) -> Real:
         scale, steps = step.inputs[0].scale, above(values[0], step)
-        moved = (function(scale * (steps + sign * errors[0])) / step.result.scale for sign in (0, -1, 1))
-        return _result(step, _between(*moved, HALF + FUNCTION))
+        value, low, high = (function(scale * (steps + sign * errors[0])) / step.result.scale for sign in (0, -1, 1))
+        return _result(step, _between(value, low, high, HALF + FUNCTION))
 
     return run
 

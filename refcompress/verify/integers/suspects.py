@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from refcompress.ops.windows import pad_plane
 from refcompress.run import run_all
 from refcompress.verify.causes import variants, with_variant
 from refcompress.verify.integers.bounds import bounded, carried, clamped
+from refcompress.verify.integers.kernels import turned_weights
 from refcompress.verify.integers.operators import FUNCTION, REAL_OPS, Real
 from refcompress.verify.precision import Float64
 from refcompress.verify.verdict import MEANINGFUL
@@ -80,7 +82,7 @@ def explain(
     """
     few = {name: array[list(samples)] for name, array in known.items()}
     for step in part.steps:
-        for trial in _trials(step):
+        for trial in _trials(network, step):
             for some, array in ((few, theirs[list(samples)]), (known, theirs)):
                 real = _carried_with(part.steps, step, trial.evaluate, some)
                 if not _agrees(array, real, wraps=trial.wraps and step is part.steps[-1]):
@@ -112,14 +114,19 @@ def _agrees(theirs: Float64, real: Real, *, wraps: bool = False) -> bool:
     return bool((difference <= bound).all() and np.median(bound) <= MEANINGFUL * CIRCLE)
 
 
-def _trials(step: Step) -> Iterator[Trial]:
+def _trials(network: IntegerNetwork, step: Step) -> Iterator[Trial]:
     for suspect in SUSPECTS:
         yield from suspect(step)
+    for text, other in turned_weights(network.graph, step):
+        yield _as(other, text)
 
 
-def _changed(step: Step, text: str, **fields: object) -> Trial:
+def _changed(step: Step, text: str, **fields: Any) -> Trial:
     """Change fields of the step."""
-    other = dataclasses.replace(step, **fields)  # type: ignore[arg-type]
+    return _as(dataclasses.replace(step, **fields), text)
+
+
+def _as(other: Step, text: str) -> Trial:
     return Trial(text, lambda values, errors: bounded(other, values, errors))
 
 
@@ -146,15 +153,15 @@ def zero_points(step: Step) -> Iterator[Trial]:
         for index, name in enumerate(step.node.inputs):
             some = tuple(bare[i] if i == index else step.inputs[i] for i in range(len(bare)))
             yield _changed(step, f"the zero point of its input {name!r} ignored", inputs=some)
-    pads = getattr(step.attrs, "pads", (0,))
-    if step.node.op == "Conv" and any(pads) and bare != step.inputs:
-        yield _zeros_around(step, pads)
+    if step.node.op == "Conv" and any(step.attrs.pads) and bare != step.inputs:
+        yield _zeros_around(step)
     if step.result.zero_point:
         text = "padding by the integer 0" if step.node.op == "Pad" else "the zero point of the output left out"
         yield _changed(step, text, result=_without(step.result))
 
 
-def _zeros_around(step: Step, pads: tuple[int, int, int, int]) -> Trial:
+def _zeros_around(step: Step) -> Trial:
+    pads = step.attrs.pads
     attrs = dataclasses.replace(step.attrs, pads=(0, 0, 0, 0))
     inside = dataclasses.replace(step, node=dataclasses.replace(step.node, attrs=attrs))
     text = "padding by the integer 0 instead of the zero point"
@@ -199,7 +206,8 @@ def functions(step: Step) -> Iterator[Trial]:
 
 def roundings(step: Step) -> Iterator[Trial]:
     """Try results that are cut off instead of rounded."""
-    zero_point = step.result.zero_point
+    # means are taken of the integers themselves
+    zero_point = 0 if step.node.op == "AveragePool" else step.result.zero_point
     yield _of_real(step, "results rounded down (shifted without rounding)", lambda v, e: (v - 0.5, e))
     yield _of_real(
         step,
@@ -254,7 +262,7 @@ def _explained_in_reals(
                     if not _agrees(array, (steps, np.full(steps.shape, limit * variant.slack))):
                         break
                 else:
-                    return variant.text if len(graph.nodes) == 1 else f"{variant.text} in {node.name!r}"
+                    return variant.text if len(part.steps) == 1 else f"{variant.text} in {node.name!r}"
             except RefcompressError:
                 continue
     return ""
