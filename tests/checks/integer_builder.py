@@ -98,7 +98,8 @@ class IntegerBuilder:
         units = weight.shape[-1]
         values = self.rng.integers(-(2**13), 2**13, units).astype(np.int32)
         values[self.rng.random(units) < 0.05] = 2**30  # what converters give to dead units
-        self.biases[name] = np.where(rows_of(weight).any(axis=1), np.minimum(values, 2**13), values).astype(np.int32)
+        values = np.where(rows_of(weight).any(axis=1), np.minimum(values, 2**13), values).astype(np.int32)
+        self.biases[name] = values
         self.params[name] = encodings.encode(values * source_scale * scales_of(weight))
 
 
@@ -111,3 +112,32 @@ def use_network(seed: int, use: str, *, forms: list[Form] | None = None) -> tupl
         made.append(b(op, "x", weight=make_weight(b.rng, weight_shape, form), bias=bool(i % 2), **attrs))
     made.append(b(op, "x", weight=weight_shape, **attrs))  # dense int8
     return b, b.network(*made)
+
+
+def grow(b: IntegerBuilder, rng: np.random.Generator) -> str:
+    """Add one random operator to what there is; return the name of what it makes."""
+    shapes = ops.infer_shapes(Graph(b.inputs, (), tuple(b.nodes), b.params))
+    name = str(rng.choice([key for key in shapes if key in b.quantizations]))
+    shape = shapes[name]
+    function = [None, ("Relu", {}), ("Clip", {"min": 0.0, "max": 1.0})][int(rng.integers(3))]
+    kinds = ["Gemm", "Add", "Relu", "Sigmoid", "Tanh", "Softmax", "Flatten"]
+    kinds += ["Conv", "Depthwise", "MaxPool", "AveragePool", "GlobalAveragePool", "Pad"] * (len(shape) == 3)
+    kind = str(rng.choice(kinds))
+    if kind == "Gemm":
+        return b("Gemm", name, weight=(shape[-1], int(rng.integers(1, 9))), function=function)
+    if kind == "Add":
+        twins = [key for key, theirs in shapes.items() if theirs == shape and key in b.quantizations]
+        return b("Add", name, str(rng.choice(twins)), function=function)
+    if kind == "MaxPool":
+        return b(kind, name, kernel_shape=[2, 2], strides=[1, 2], pads=[1, 1, 1, 1], function=function)
+    if kind == "AveragePool":
+        return b(kind, name, kernel_shape=[2, 2], strides=[2, 1], pads=[1, 1, 1, 1], count_include_pad=False)
+    if kind == "Pad":
+        return b("Pad", name, pads=rng.integers(0, 3, 4).tolist())
+    if kind in ("Conv", "Depthwise"):
+        group = shape[2] if kind == "Depthwise" else 1
+        kernel = [int(n) for n in rng.integers(1, 4, 2)]
+        outputs = shape[2] if group > 1 else int(rng.integers(1, 7))
+        more = {"strides": rng.integers(1, 3, 2).tolist(), "pads": [2, 2, 2, 2], "group": group}
+        return b("Conv", name, weight=(*kernel, shape[2] // group, outputs), function=function, **more)
+    return b(kind, name, **({"keepdims": True} if kind == "GlobalAveragePool" else {}))

@@ -204,18 +204,18 @@ def _sum(step: Step, inputs: Sequence[Integers], *, use: Sequence[int] = (0, 1),
     return np.clip(np.rint(real / step.result.scale).astype(np.int64) + step.result.zero_point, step.low, step.high)
 
 
-def _mean(step: Step, inputs: Sequence[Integers], round_: Callable[[Real], Real]) -> Integers:
+def _pooled(step: Step, inputs: Sequence[Integers], how: Callable[[Integers], Real]) -> Integers:
     (kh, kw), (sy, sx) = step.attrs.kernel_shape, step.attrs.strides
     view = np.lib.stride_tricks.sliding_window_view(inputs[0], (kh, kw), (1, 2))[:, ::sy, ::sx]
-    return round_(view.mean((-2, -1))).astype(np.int64)
+    return how(view).astype(np.int64)
 
 
 OTHER_DEFECTS: Mapping[str, tuple[str, Make]] = {
     "scales of a sum exchanged": ("Add", lambda step, x: _sum(step, x, use=(1, 0))),
     "zero points of a sum ignored": ("Add", lambda step, x: _sum(step, x, ignore=True)),
     "shortcut left out": ("Add", lambda step, x: _sum(step, x[:1], use=(0,))),
-    "mean rounded down": ("AveragePool", lambda step, x: _mean(step, x, np.floor)),
-    "maximum for mean": ("AveragePool", lambda _step, x: x[0].max((1, 2), keepdims=True)),
+    "mean rounded down": ("AveragePool", lambda step, x: _pooled(step, x, lambda view: np.floor(view.mean((-2, -1))))),
+    "maximum for mean": ("AveragePool", lambda step, x: _pooled(step, x, lambda view: view.max((-2, -1)))),
     "reshaped channels first": ("Reshape", lambda _step, x: np.moveaxis(x[0], -1, 1).reshape(len(x[0]), -1)),
 }
 

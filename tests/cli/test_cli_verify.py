@@ -12,6 +12,7 @@ from checks.small_networks import classifier, saved, two_ended
 
 from refcompress.cli import main
 from refcompress.cli.verify import keras_version, own_reference
+from refcompress.integer import IntegerNetwork, dequantize, run_integer_all
 from refcompress.run import run, run_all
 
 X = np.random.default_rng(3).normal(size=(4, 12)).astype(np.float32)
@@ -192,27 +193,72 @@ def test_a_framework_is_run(layers: list[str], tmp_path: Path, capfd: pytest.Cap
     assert len(document["tensors"]) == (2 if layers else 1)
 
 
+def _integer_run(shared_data: Path, name: str, samples: int = 3) -> tuple[str, IntegerNetwork, dict[str, np.ndarray]]:
+    """Return an int8 model, its network, and inputs with the outputs of two runtimes."""
+    pytest.importorskip("tflite", reason="reads .tflite files")
+    from refcompress.formats import tflite
+
+    path = shared_data / "tflite" / f"{name}_int8.tflite"
+    with np.load(shared_data / "tflite" / f"{name}_int8_io.npz") as file:
+        return str(path), tflite.load(path), {key: file[key][:samples] for key in ("x", "y", "y_tflm")}
+
+
 @pytest.mark.parametrize("name", ["ad01", "resnet8"])
 def test_integer_outputs_are_told_apart_by_runtime(
     name: str, shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("tflite", reason="reads .tflite files")
-    model = str(shared_data / "tflite" / f"{name}_int8.tflite")
-    with np.load(shared_data / "tflite" / f"{name}_int8_io.npz") as file:
-        arrays = {key: file[key][:3] for key in ("x", "y", "y_tflm")}
+    model, _, arrays = _integer_run(shared_data, name)
     assert main(["verify", model, _reference(tmp_path, **arrays)]) == 0
     out = capsys.readouterr().out
-    assert "y is exactly what tflite" in out
-    assert "y_tflm is exactly what" in out
-    arrays["y"] = arrays["y"] ^ 1
+    assert "all outputs are exactly what" in out
+    right = arrays["y"]
+    arrays["y"] = right.astype(np.int16) + np.where(right < 0, 100, -100)
     assert main(["verify", model, _reference(tmp_path, **arrays), "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
-    assert document["references"][""]["exact"] == []
-    assert "tflm" in document["references"]["tflm"]["exact"]
+    found = {tensor["array"]: tensor for tensor in document["tensors"]}
+    assert found["y"]["state"] in {"wrong", "not comparable"}
+    assert found["y"]["follows"] == []
+    assert found["y"]["agreements"]["tflite"]["largest_difference"] == 100
+    assert "tflm" in found["y_tflm"]["follows"]
     assert main(["verify", model, _reference(tmp_path, **arrays), "--reference", "tflm"]) == 0
-    assert main(["verify", model, _reference(tmp_path, x=arrays["x"]), "--layers"]) == 1
     assert main(["verify", model, _reference(tmp_path, x=arrays["x"])]) == 1
     assert "no integer outputs" in capsys.readouterr().err
+    assert main(["verify", model, _reference(tmp_path, **arrays), "--precision", "float16"]) == 1
+    assert main(["verify", model, "--framework", "keras"]) == 1
+    assert "run by tflite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["md", "html", "json"])
+def test_layers_of_integer_models_are_compared_and_reported(
+    ending: str, shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, network, arrays = _integer_run(shared_data, "str_ww")
+    made = run_integer_all(network, arrays["x"], runtime="tflm")
+    made.pop(network.graph.inputs[0].name)
+    options = [model, _reference(tmp_path, x=arrays["x"], **made), "--layers"]
+    assert main(["verify", *options]) == 0
+    assert "all layers are exactly what tflite, tflm, cmsis_nn computes" in capsys.readouterr().out
+    second = network.steps[1].output
+    made[second] = np.where(made[second] == -128, 127, made[second] - 1).astype(np.int8)
+    np.savez(tmp_path / "x.npz", x=dequantize(arrays["x"], network.quantizations[network.graph.inputs[0].name]))
+    report = tmp_path / f"report.{ending}"
+    options = [model, _reference(tmp_path, **made), "--layers", "--inputs", str(tmp_path / "x.npz")]
+    assert main(["verify", *options, "--report", str(report)]) == 1
+    assert f"layer {network.steps[1].node.name!r} is NOT within" in capsys.readouterr().out
+    assert "exactly as" in report.read_text(encoding="utf-8") or ending == "json"
+
+
+def test_the_integer_interpreter_is_run(shared_data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    framework("ai_edge_litert")
+    model, _, arrays = _integer_run(shared_data, "resnet8", samples=2)
+    options = ["verify", model, "--framework", "tflite", "--json"]
+    np.savez(tmp_path / "x.npz", x=arrays["x"])
+    assert main([*options, "--samples", "2", "--seed", "5"]) == 0
+    assert json.loads(capfd.readouterr().out)["inputs"] == "2 random samples of seed 5"
+    assert main([*options, "--layers", "--inputs", str(tmp_path / "x.npz")]) == 0
+    document = json.loads(capfd.readouterr().out)
+    assert (document["layers"], document["precision"], document["unseen"]) == (True, "int8", [])
+    assert len(document["tensors"]) == 16
 
 
 def test_a_model_without_a_batch_axis_is_told_to_be_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

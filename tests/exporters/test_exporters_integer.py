@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from checks import targets
 from checks.export import check_export
-from checks.integer_builder import IntegerBuilder
+from checks.integer_builder import IntegerBuilder, grow
 from checks.integer_networks import linear_weight, single
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -141,36 +141,9 @@ def test_random_networks_equal_the_reference(seed: int) -> None:
     shape = tuple(int(n) for n in rng.integers(2, 8, 3))
     b = IntegerBuilder(seed, x=shape)
     for _ in range(int(rng.integers(2, 7))):
-        _grow(b, rng)
+        grow(b, rng)
     names = [node.output for node in b.nodes if node.output in b.quantizations]
     check_export(b.network(*dict.fromkeys(rng.choice(names, 2).tolist())), b.samples(2), on=(targets.GCC,))
-
-
-def _grow(b: IntegerBuilder, rng: np.random.Generator) -> None:
-    """Add one random operator to what there is."""
-    shapes = ops.infer_shapes(Graph(b.inputs, (), tuple(b.nodes), b.params))
-    name = str(rng.choice([key for key in shapes if key in b.quantizations]))
-    shape = shapes[name]
-    function = [None, ("Relu", {}), ("Clip", {"min": 0.0, "max": 1.0})][int(rng.integers(3))]
-    kinds = ["Gemm", "Add", "Relu", "Sigmoid", "Flatten"] + ["Conv", "Depthwise", "MaxPool", "Pad"] * (len(shape) == 3)
-    kind = str(rng.choice(kinds))
-    if kind == "Gemm":
-        b("Gemm", name, weight=(shape[-1], int(rng.integers(1, 9))), function=function)
-    elif kind == "Add":
-        twins = [key for key, theirs in shapes.items() if theirs == shape and key in b.quantizations]
-        b("Add", name, str(rng.choice(twins)), function=function)
-    elif kind == "MaxPool":
-        b(kind, name, kernel_shape=[2, 2], strides=[1, 2], pads=[1, 1, 1, 1], function=function)
-    elif kind == "Pad":
-        b("Pad", name, pads=rng.integers(0, 3, 4).tolist())
-    elif kind in ("Conv", "Depthwise"):
-        group = shape[2] if kind == "Depthwise" else 1
-        kernel = [int(n) for n in rng.integers(1, 4, 2)]
-        outputs = shape[2] if group > 1 else int(rng.integers(1, 7))
-        more = {"strides": rng.integers(1, 3, 2).tolist(), "pads": [2, 2, 2, 2], "group": group}
-        b("Conv", name, weight=(*kernel, shape[2] // group, outputs), function=function, **more)
-    else:
-        b(kind, name)
 
 
 def test_layers_of_a_chain_lie_over_each_other() -> None:

@@ -201,10 +201,19 @@ def _share(logits: Float64, moved: Float64) -> Float64:
 
 
 def _function(function: Callable[[Float64], Float64]) -> RealOp:
+    """Bound functions that rise. TFLite Micro takes them for saturated from 15 2^-e steps on, scale = q 2^e.
+
+    That is from 7.5 on where steps are small, and much too early where they are large.
+    """
+
     def run(step: Step, values: Sequence[Float64], errors: Sequence[Float64]) -> Real:
         scale, steps = step.inputs[0].scale, above(values[0], step)
-        value, low, high = (function(scale * (steps + sign * errors[0])) / step.result.scale for sign in (0, -1, 1))
-        return _result(step, _between(value, low, high, HALF + FUNCTION))
+        value, low, high = (function(scale * (steps + sign * errors[0])) for sign in (0, -1, 1))
+        radius = math.floor(math.ldexp(15, -math.frexp(scale)[1]))
+        low = np.where(steps - errors[0] <= -radius, function(np.array(-np.inf)), low)
+        high = np.where(steps + errors[0] >= radius, function(np.array(np.inf)), high)
+        levels = 1 / step.result.scale
+        return _result(step, _between(levels * value, levels * low, levels * high, HALF + FUNCTION))
 
     return run
 
