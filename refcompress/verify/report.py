@@ -150,7 +150,7 @@ def state(tensor: Mapping[str, Any]) -> str:
 
     """
     if tensor["state"] == "lower precision":
-        return f"only in {tensor['precision']}"
+        return f"only {'with' if tensor['precision'] in COARSE else 'in'} {tensor['precision']}"
     return "within" if tensor["state"] == "within" else str(tensor["state"]).upper()
 
 

@@ -17,7 +17,7 @@ from refcompress.ops.conv import Conv
 from refcompress.ops.flatten import OP as FLATTEN
 from refcompress.run import run, run_all
 from refcompress.verify import compare_layers
-from refcompress.verify.causes import CAUSES, _variants, _with, explain
+from refcompress.verify.causes import CAUSES, explain, variants, with_variant
 
 HOW = {"samples": [0], "model": "probabilistic", "precision": "float32"}
 MOST_SUSPECTS = 15  # of one operator that are tried
@@ -29,8 +29,8 @@ def suspects(graph: Graph, inputs: dict[str, np.ndarray]) -> list[tuple[str, Gra
     (node,) = graph.nodes
     values = {name: np.asarray(value, np.float64) for name, value in run_all(graph, inputs).items()}
     found = []
-    for variant in _variants(graph, node, values, values[node.output]):
-        changed = _with(graph, node, variant)
+    for variant in variants(graph, node, values, values[node.output]):
+        changed = with_variant(graph, node, variant)
         try:
             if changed is not None:
                 infer_shapes(changed)
