@@ -63,6 +63,9 @@ def opening(found: Mapping[str, Any]) -> list[str]:
         return [f"{found['findings'][0]}.", *(more if others else [])]
     if not tensors:
         return []
+    if found.get("precision") == "int8":
+        text = str(found["summary"])
+        return [f"{text[0].upper()}{text[1:]}."]
     closest, widest = max(tensors, key=lambda one: one["max_ratio"]), max(tensors, key=_width)
     near, width = closest["max_ratio"], _width(widest)
     lines = [f"The largest difference is {near:.3g} of its bound ({closest['name']})." if near else "Nothing differs."]

@@ -217,6 +217,8 @@ def test_reports_tell_the_runtimes() -> None:
     found = report.document(verdict, {"model": "m.tflite"})
     text = report.render(found, "r.md")
     assert "| exactly as |" in text
+    right = compare_integer_layers(network, run_integer_all(network, inputs))
+    assert "All layers are exactly what tflite, tflm" in report.render(report.document(right), "r.md")
     assert "tflm, cmsis\\_nn" in text
     page = report.render(found, "r.html")
     assert "<th>exactly as</th>" in page
