@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     )
     from refcompress.compress import compress
     from refcompress.deep_compression import deep_compression
-    from refcompress.formats import load, load_weights, save
+    from refcompress.formats import load, load_integer, load_weights, save
     from refcompress.gradients import gradients
     from refcompress.graph import Graph, Node, TensorSpec
     from refcompress.post_training import quantize_network
@@ -62,6 +62,7 @@ _NAMES = {
     "deep_compression": "refcompress.deep_compression",
     "gradients": "refcompress.gradients",
     "load": "refcompress.formats",
+    "load_integer": "refcompress.formats",
     "load_weights": "refcompress.formats",
     "quantize_network": "refcompress.post_training",
     "run": "refcompress.run",
@@ -85,6 +86,7 @@ __all__ = [
     "gradients",
     "integer",
     "load",
+    "load_integer",
     "load_weights",
     "methods",
     "ops",

@@ -9,6 +9,7 @@ from refcompress import steps
 from refcompress.analysis.measure import Report
 from refcompress.errors import OptionError
 from refcompress.graph import Graph
+from refcompress.integer import IntegerNetwork
 from refcompress.options import OPTIONS
 from refcompress.recipe import Recipe
 from refcompress.steps import Progress
@@ -20,7 +21,7 @@ def compress(
     *,
     inputs: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
-) -> tuple[Graph, Report]:
+) -> tuple[Graph | IntegerNetwork, Report]:
     """Run a recipe's passes, then store each parameter in the encoding with the fewest true bytes.
 
     A parameter whose values the passes changed without making it smaller keeps the values it had; the report's notes
@@ -39,8 +40,8 @@ def compress(
 
     Returns
     -------
-    graph
-        The compressed network.
+    network
+        The compressed network: an integer network if the recipe ends in ``quantize_network``.
     report
         True bytes of each parameter and of the file, compared with all float32 parameters of ``graph``.
 

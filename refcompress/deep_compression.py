@@ -18,6 +18,7 @@ from refcompress.analysis.stages import Measure, Stage, count_weights
 from refcompress.encodings import decode
 from refcompress.errors import OptionError
 from refcompress.graph import Graph
+from refcompress.integer import IntegerNetwork
 from refcompress.methods import METHODS
 from refcompress.methods.plan_options import DEFAULTS, PLAN_OPTIONS, make_plan, scores_errors
 from refcompress.options import OPTIONS
@@ -66,7 +67,7 @@ def deep_compression(
     inputs: Mapping[str, Any] | None = None,
     directory: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
-) -> tuple[Graph, Report]:
+) -> tuple[Graph | IntegerNetwork, Report]:
     """Run a recipe's passes and training steps, then store each parameter in the encoding with the fewest true bytes.
 
     As :func:`refcompress.compress.compress`, for recipes that also train: "Deep Compression" (Han, Mao & Dally 2016)
@@ -95,8 +96,8 @@ def deep_compression(
 
     Returns
     -------
-    graph
-        The compressed network.
+    network
+        The compressed network: an integer network if the recipe ends in ``quantize_network``.
     report
         True bytes of each parameter and of the file, and in ``stages`` what each step left.
 
@@ -142,7 +143,7 @@ def deep_compression(
         if not OPTIONS[step.name].trains:
             advance(what, 0.0)
             work = steps.run_pass(work, number, _calibration(graph, data) if inputs is None else inputs)
-            stages.append(_stage(step.name, work.graph, training))
+            stages.append(_stage(step.name, work.network, training))
             continue
         place = None if training.directory is None else training.directory / _folder(number, step, digest)
         fitted: list[Fitted] = []
@@ -225,9 +226,10 @@ def _reporter(what: str, measure: Measure, advance: Progress) -> Callable[[Train
     return report
 
 
-def _stage(name: str, graph: Graph, training: _Training, fitted: Fitted | None = None) -> Stage:
-    validation = score(graph, *training.data.validation, training.judge)
+def _stage(name: str, network: Graph | IntegerNetwork, training: _Training, fitted: Fitted | None = None) -> Stage:
+    validation = score(network, *training.data.validation, training.judge)
     epochs, best = (0, 0) if fitted is None else (len(fitted.history), fitted.best_epoch)
+    graph = network.graph if isinstance(network, IntegerNetwork) else network
     return Stage(name, validation, training.measure, *count_weights(graph), epochs, best)
 
 

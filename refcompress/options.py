@@ -12,6 +12,7 @@ from refcompress.methods.plan_options import PLAN_OPTIONS
 from refcompress.methods.prune_gradually import Masking
 from refcompress.methods.raise_threshold import Deviation
 from refcompress.passes import prune, prune_units, quantize, share_weights
+from refcompress.post_training import RANGES, SCALES
 from refcompress.train import masks, tying
 
 
@@ -32,6 +33,8 @@ class Options:
         Whether the pass takes calibration samples, which a recipe cannot hold.
     trains
         Whether it is a training step.
+    ends
+        Whether it makes an integer network, after which no other step can come.
     keywords
         Option to the argument it is for, where the names differ.
 
@@ -43,6 +46,7 @@ class Options:
     reversible: bool = True
     needs_inputs: bool = False
     trains: bool = False
+    ends: bool = False
     keywords: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -82,6 +86,21 @@ OPTIONS: Mapping[str, Options] = {
     ),
     "quantize.calibrated": Options(
         {"rate": NUMBER}, {"seed": WHOLE, "damping": NUMBER}, reversible=False, needs_inputs=True
+    ),
+    "quantize_network": Options(
+        optional={
+            "ranges": RANGES,
+            "percentile": NUMBER,
+            "weight_bits": WHOLE,
+            "weight_ranges": get_args(quantize.Range),
+            "conv_scales": SCALES,
+            "gemm_scales": SCALES,
+            "keep_shared": FLAG,
+        },
+        by_layer=("weight_bits", "weight_ranges", "keep_shared"),
+        reversible=False,
+        needs_inputs=True,
+        ends=True,
     ),
     "remove_dead_units": Options(reversible=False),
     "share_weights.kmeans": Options(

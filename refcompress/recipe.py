@@ -15,6 +15,8 @@ A recipe lists passes in the order in which they run, each with its options and 
     name = "share_weights.kmeans"
     bits = 5
 
+A recipe may end in ``quantize_network``, which makes an integer network (:func:`refcompress.quantize_network`).
+
 Steps named ``train.*`` train the network (:data:`refcompress.methods.METHODS`); recipes with such steps are run with
 data, by :func:`refcompress.deep_compression.deep_compression`.
 """
@@ -77,7 +79,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for number, step in enumerate(self.steps, 1):
-            _check_step(step, f"{self.source}, pass {number}")
+            where = f"{self.source}, pass {number}"
+            _check_step(step, where)
+            if OPTIONS[step.name].ends and number < len(self.steps):
+                raise OptionError(f"{where} ({step.name}) makes an integer network; nothing can follow it: put it last")
 
 
 def parse(text: str, source: str = "the recipe") -> Recipe:

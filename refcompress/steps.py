@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from refcompress import integer
 from refcompress.analysis.measure import Report, measure, parameter_bytes
 from refcompress.encodings import Encoding, smallest
 from refcompress.encodings.packed import size_bytes
 from refcompress.errors import DataError, OptionError
 from refcompress.graph import Graph
+from refcompress.integer import IntegerNetwork
 from refcompress.options import OPTIONS
 from refcompress.passes import PASSES, prune
 from refcompress.passes.rules import weights_of
+from refcompress.post_training import quantize_network
 from refcompress.recipe import Recipe, Step
 
 Progress = Callable[[str, float], None]
@@ -31,8 +35,8 @@ class Work:
     ----------
     recipe
         The recipe.
-    graph
-        The network now.
+    network
+        The network now; an integer one after a step that ends the recipe.
     dense_bytes
         Bytes of the float32 parameters it began with.
     alternatives
@@ -45,11 +49,16 @@ class Work:
     """
 
     recipe: Recipe
-    graph: Graph
+    network: Graph | IntegerNetwork
     dense_bytes: int
     alternatives: Mapping[str, Encoding]
     deviations: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def graph(self) -> Graph:
+        """The network in real numbers."""
+        return self.network.graph if isinstance(self.network, IntegerNetwork) else self.network
 
 
 def begin(graph: Graph, recipe: Recipe) -> Work:
@@ -94,17 +103,18 @@ def run_pass(work: Work, number: int, inputs: Mapping[str, Any] | None) -> Work:
 
     """
     name, where = work.recipe.steps[number - 1].name, place_of(work.recipe, number)
-    given: dict[str, Any] = {}
-    if OPTIONS[name].needs_inputs:
-        if inputs is None:
-            raise OptionError(
-                f"{where} needs calibration samples; give some inputs of the network (inputs, or --calibration)"
-            )
-        given["inputs"] = inputs
-    return run_step(work, number, lambda graph, **options: PASSES[name](graph, **options, **given))
+    if not OPTIONS[name].needs_inputs:
+        return run_step(work, number, PASSES[name])
+    if inputs is None:
+        raise OptionError(
+            f"{where} needs calibration samples; give some inputs of the network (inputs, or --calibration)"
+        )
+    if OPTIONS[name].ends:
+        return run_step(work, number, functools.partial(quantize_network, calibration=inputs))
+    return run_step(work, number, functools.partial(PASSES[name], inputs=inputs))
 
 
-def run_step(work: Work, number: int, function: Callable[..., Graph]) -> Work:
+def run_step(work: Work, number: int, function: Callable[..., Graph | IntegerNetwork]) -> Work:
     """Run a step, whatever function it is.
 
     Parameters
@@ -114,7 +124,7 @@ def run_step(work: Work, number: int, function: Callable[..., Graph]) -> Work:
     number
         Of the step, from 1.
     function
-        ``(graph, **options) -> graph``; among the options are ``layers`` if the recipe has any.
+        ``(graph, **options) -> network``; among the options are ``layers`` if the recipe has any.
 
     """
     recipe, before = work.recipe, work.graph
@@ -131,15 +141,19 @@ def run_step(work: Work, number: int, function: Callable[..., Graph]) -> Work:
         after = function(before, **options)
     except (DataError, OptionError) as error:
         raise type(error)(f"{place_of(recipe, number)}: {error}") from None
+    if isinstance(after, IntegerNetwork):
+        return replace(work, network=after)
     alternatives = dict(work.alternatives)
     if not OPTIONS[step.name].reversible and after is not before:
         alternatives.update(after.params)  # what it left alone it may have relied on, as on zeros
     notes = (*work.notes, *_left_alone(step, before, after))
-    return replace(work, graph=after, alternatives=alternatives, deviations=deviations, notes=notes)
+    return replace(work, network=after, alternatives=alternatives, deviations=deviations, notes=notes)
 
 
-def finish(work: Work, progress: Progress) -> tuple[Graph, Report]:
+def finish(work: Work, progress: Progress) -> tuple[Graph | IntegerNetwork, Report]:
     """Give every parameter its smallest encoding, with the values it had before if they take no more bytes.
+
+    Weights of an integer network keep their integers: what they were before has no place in it.
 
     Parameters
     ----------
@@ -149,7 +163,11 @@ def finish(work: Work, progress: Progress) -> tuple[Graph, Report]:
         Called with what is being done and the share of this that is done, 0 to 1.
 
     """
-    graph, notes = work.graph, list(work.notes)
+    if isinstance(work.network, IntegerNetwork):
+        progress("encode", 0.0)
+        encoded = integer.smallest(work.network)
+        return encoded, measure(encoded, dense_bytes=work.dense_bytes, notes=work.notes)
+    graph, notes = work.network, list(work.notes)
     total = parameter_bytes(graph) or 1
     done = 0
     best: dict[str, Encoding] = {}
@@ -167,6 +185,20 @@ def finish(work: Work, progress: Progress) -> tuple[Graph, Report]:
             notes.append(f"{name} keeps its values: {bytes_before} bytes, the changed ones would take {bytes_now}")
     small = graph.with_params(best)
     return small, measure(small, dense_bytes=work.dense_bytes, notes=tuple(notes))
+
+
+def in_real_numbers(network: Graph | IntegerNetwork, recipe: Recipe) -> Graph:
+    """Return what a recipe made, where it has to be a network of real numbers.
+
+    Raises
+    ------
+    OptionError
+        The recipe ends in an integer network.
+
+    """
+    if isinstance(network, IntegerNetwork):
+        raise OptionError(f"{recipe.source} ends in an integer network; here its last step must be left out")
+    return network
 
 
 def _left_alone(step: Step, before: Graph, after: Graph) -> list[str]:

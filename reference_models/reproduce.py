@@ -17,7 +17,7 @@ from refcompress.analysis.coding import Coding, codings
 from refcompress.deep_compression import deep_compression
 from refcompress.graph import Graph
 from refcompress.recipe import Recipe
-from refcompress.steps import Progress
+from refcompress.steps import Progress, in_real_numbers
 from refcompress.train import Dataset
 from reference_models import RECIPES, lenet_5, lenet_300_100, published
 from reference_models.data import Splits
@@ -145,10 +145,11 @@ def reproduce(
     data = Dataset(splits.train.x, splits.train.y, splits.validation.x, splits.validation.y)
     work = None if directory is None else Path(directory)
     untrained = network.build(np.random.default_rng(seed))
-    dense, _ = deep_compression(
+    trained, _ = deep_compression(
         untrained, data, training, directory=work and work / "training", progress=_titled("train", advance)
     )
-    small, report = deep_compression(
+    dense = in_real_numbers(trained, training)
+    compressed, report = deep_compression(
         dense,
         data,
         compression,
@@ -156,6 +157,7 @@ def reproduce(
         directory=work and work / "compression",
         progress=_titled("compress", advance),
     )
+    small = in_real_numbers(compressed, compression)
     test = splits.test
     advance("measure on the test images", 0.0)
     before, after = (accuracy(graph, test.x, test.y) for graph in (dense, small))

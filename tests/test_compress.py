@@ -12,7 +12,10 @@ from refcompress.encodings import Codebook, Csr, Dense, decode, encode, pack
 from refcompress.errors import OptionError
 from refcompress.formats import rcz
 from refcompress.graph import Graph, Node, TensorSpec
+from refcompress.integer import IntegerNetwork, smallest
 from refcompress.ops import make_attrs
+from refcompress.passes import LayerRule, prune
+from refcompress.post_training import quantize_network
 
 
 def _gemm(weight: np.ndarray) -> Graph:
@@ -133,3 +136,39 @@ def test_the_same_network_gives_the_same_bytes() -> None:
     made = recipe.from_options(sparsity=0.5, bits=3)
     first, second = (rcz.to_bytes(compress(classifier(), made)[0]) for _ in range(2))
     assert first == second
+
+
+INTEGERS = """
+[[pass]]
+name = "prune.magnitude"
+sparsity = 0.5
+[[pass]]
+name = "quantize_network"
+ranges = "mse"
+[[pass.layers]]
+match = "fc1"
+weight_bits = 4
+"""
+
+
+def test_a_recipe_may_end_in_an_integer_network() -> None:
+    x = np.random.default_rng(0).normal(size=(30, 12))
+    network, report = compress(classifier(), recipe.parse(INTEGERS), inputs={"x": x})
+    pruned = prune.magnitude(classifier(), sparsity=0.5)
+    expected = quantize_network(pruned, x, ranges="mse", layers=[LayerRule("fc1", {"weight_bits": 4})])
+    assert isinstance(network, IntegerNetwork)
+    data = rcz.integer.to_bytes(network)
+    assert data == rcz.integer.to_bytes(smallest(expected))
+    assert report.file_bytes == len(data)
+    assert report.dense_bytes == 4 * (12 * 32 + 32 + 32 * 4)
+    found = {p.name: (p.value_bits, p.encoding.partition(" ")[0]) for p in report.parameters}
+    assert found["fc1/kernel"][0] == 4
+    assert found["fc1/bias"] == (16, "dense")
+
+
+def test_a_recipe_that_ends_in_an_integer_network_needs_calibration_samples() -> None:
+    with pytest.raises(OptionError, match=r"pass 2 \(quantize_network\) needs calibration samples"):
+        compress(classifier(), recipe.parse(INTEGERS))
+    other = recipe.parse(INTEGERS.replace('"fc1"', '"fc9"'))
+    with pytest.raises(OptionError, match=r"pass 2 \(quantize_network\): .*matches no"):
+        compress(classifier(), other, inputs={"x": np.ones((4, 12))})

@@ -13,6 +13,7 @@ from refcompress.methods import METHODS
 from refcompress.methods.plan_options import PLAN_OPTIONS
 from refcompress.options import OPTIONS
 from refcompress.passes import PASSES
+from refcompress.post_training import quantize_network
 from refcompress.recipe import Recipe, Step
 
 GOOD = """
@@ -102,7 +103,13 @@ def test_the_options_of_a_pass_are_those_it_takes(name: str) -> None:
 
 
 def test_every_pass_and_every_method_can_stand_in_a_recipe() -> None:
-    assert set(OPTIONS) == set(PASSES) | set(METHODS)
+    assert set(OPTIONS) == set(PASSES) | set(METHODS) | {"quantize_network"}
+
+
+def test_the_options_of_the_last_step_are_those_it_takes() -> None:
+    options, taken = OPTIONS["quantize_network"], inspect.signature(quantize_network).parameters
+    assert set(options.known) == set(taken) - {"graph", "calibration", "layers", "batch_size"}
+    assert not options.required
 
 
 BAD = {
@@ -156,6 +163,10 @@ BAD = {
     "a rule with an unknown option": (
         "[[pass]]\nname = 'quantize.linear'\nbits = 4\n[[pass.layers]]\nmatch = 'a'\nbit = 2",
         ["layers 1: unknown option 'bit'", "did you mean 'bits'?"],
+    ),
+    "something after the integer network": (
+        "[[pass]]\nname = 'quantize_network'\n[[pass]]\nname = 'fold_batch_norm'",
+        ["pass 1 (quantize_network) makes an integer network; nothing can follow it"],
     ),
     "layers that are no tables": (
         "[[pass]]\nname = 'quantize.linear'\nbits = 4\nlayers = [1]",

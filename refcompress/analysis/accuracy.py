@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from refcompress.errors import DataError
 from refcompress.graph import Graph
+from refcompress.integer import IntegerNetwork, run_dequantized
 from refcompress.run import run
 
 
@@ -38,21 +39,22 @@ class Accuracy:
 
 
 def accuracy(
-    graph: Graph,
+    network: Graph | IntegerNetwork,
     x: NDArray[Any],
     y: NDArray[Any],
     *,
     batch_size: int = 64,
     progress: Callable[[float], None] | None = None,
 ) -> Accuracy:
-    """Count the samples whose largest output is that of their label (top 1), computed in float32.
+    """Count the samples whose largest output is that of their label (top 1), computed in float32 or in integers.
 
     A network with a single output unit answers 1 where that unit is above 0.5.
 
     Parameters
     ----------
-    graph
-        A network of one input and one output of one axis: a score for each class.
+    network
+        A network of one input and one output of one axis: a score for each class. An integer network computes with
+        the roundings of ``"tflm"``.
     x
         Samples, (n, ...), of any real dtype.
     y
@@ -68,6 +70,7 @@ def accuracy(
         The network does not give one score for each class, or the arrays do not fit it.
 
     """
+    graph = network.graph if isinstance(network, IntegerNetwork) else network
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise DataError(
             f"accuracy needs a network of one input and one output; this has {len(graph.inputs)} and "
@@ -79,7 +82,11 @@ def accuracy(
         raise DataError(f"samples of dtype {x.dtype}; give real numbers")
     correct, labels = 0, None
     for start in range(0, len(x), batch_size):
-        (scores,) = run(graph, x[start : start + batch_size], batch_size=batch_size)
+        part = x[start : start + batch_size]
+        if isinstance(network, IntegerNetwork):
+            (scores,) = run_dequantized(network, part, batch_size=batch_size)
+        else:
+            (scores,) = run(network, part, batch_size=batch_size)
         if scores.ndim != 2:
             raise DataError(
                 f"the network's output {graph.outputs[0]!r} has the shape {scores.shape[1:]}; accuracy needs one "

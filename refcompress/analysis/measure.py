@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refcompress.analysis.stages import Stage
 from refcompress.encodings import (
@@ -23,6 +24,7 @@ from refcompress.encodings import (
 )
 from refcompress.encodings.values import value_bits, value_count
 from refcompress.graph import Graph
+from refcompress.integer import IntegerNetwork
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,15 +179,15 @@ def _describe_stream(stream: IntStream) -> str:
     return "huffman" if isinstance(stream, Huffman) else "packed"
 
 
-def measure(graph: Graph, *, dense_bytes: int | None = None, notes: tuple[str, ...] = ()) -> Report:
+def measure(network: Graph | IntegerNetwork, *, dense_bytes: int | None = None, notes: tuple[str, ...] = ()) -> Report:
     """Measure the true bytes of a network.
 
     Parameters
     ----------
-    graph
-        The network.
+    network
+        The network, of real numbers or of integers.
     dense_bytes
-        Bytes of the float32 parameters it is compared with; those of ``graph`` itself if not given.
+        Bytes of the float32 parameters it is compared with; those of ``network`` itself if not given.
     notes
         Remarks to hand on.
 
@@ -200,13 +202,17 @@ def measure(graph: Graph, *, dense_bytes: int | None = None, notes: tuple[str, .
     """
     from refcompress.formats import rcz
 
-    file_bytes = len(rcz.to_bytes(graph))
+    if isinstance(network, IntegerNetwork):
+        graph, biases, file_bytes = network.graph, network.biases, len(rcz.integer.to_bytes(network))
+    else:
+        graph, biases, file_bytes = network, {}, len(rcz.to_bytes(network))
     uses: dict[str, tuple[str, str]] = {}
     for node, role, name in graph.weights():
         uses.setdefault(name, (node.name, role))
     order = [*uses, *(name for name in graph.params if name not in uses)]
     parameters = tuple(
-        _measure_parameter(name, graph.params[name], uses.get(name, ("", "")), file_bytes) for name in order
+        _measure_parameter(name, graph.params[name], biases.get(name), uses.get(name, ("", "")), file_bytes)
+        for name in order
     )
     own = parameter_bytes(graph)
     return Report(parameters, own if dense_bytes is None else dense_bytes, file_bytes, notes)
@@ -226,9 +232,15 @@ def parameter_bytes(graph: Graph) -> int:
     return sum(4 * math.prod(encoding.shape) for encoding in graph.params.values())
 
 
-def _measure_parameter(name: str, encoding: Encoding, use: tuple[str, str], file_bytes: int) -> ParameterReport:
+def _measure_parameter(
+    name: str, encoding: Encoding, integers: NDArray[np.int32] | None, use: tuple[str, str], file_bytes: int
+) -> ParameterReport:
+    """Measure an encoded array, or a bias that is stored as integers of as many bytes each."""
+    from refcompress.formats.rcz.integer import pack_bias
+
     size = math.prod(encoding.shape)
-    stream_bytes = len(pack(encoding))
+    stream_bytes = len(pack(encoding)) if integers is None else len(pack_bias(integers))
+    bits = value_bits(encoding.values) or 32 if integers is None else 8 * stream_bytes // max(1, size)
     return ParameterReport(
         name=name,
         layer=use[0],
@@ -236,8 +248,8 @@ def _measure_parameter(name: str, encoding: Encoding, use: tuple[str, str], file
         shape=encoding.shape,
         density=int(np.count_nonzero(decode(encoding))) / size if size else 1.0,
         stored=value_count(encoding.values),
-        value_bits=value_bits(encoding.values) or 32,
-        encoding=describe(encoding),
+        value_bits=bits,
+        encoding=describe(encoding) if integers is None else f"dense int{bits}",
         dense_bytes=4 * size,
         stream_bytes=stream_bytes,
         share=stream_bytes / file_bytes,

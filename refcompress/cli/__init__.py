@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
-from refcompress.cli import compress, demo, export, info, reproduce, run, verify
+from refcompress.cli import compress, demo, export, info, quantize, reproduce, run, verify
 from refcompress.cli.text import one_line
 from refcompress.errors import RefcompressError
 from refcompress.version import __version__
@@ -17,6 +17,7 @@ COMMANDS = {
     "info": info,
     "run": run,
     "compress": compress,
+    "quantize": quantize,
     "verify": verify,
     "export": export,
     "demo": demo,

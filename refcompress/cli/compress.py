@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from refcompress.analysis import Accuracy, Report, Stage
     from refcompress.graph import Graph
+    from refcompress.integer import IntegerNetwork
     from refcompress.recipe import Recipe
 
 HELP = "make a network smaller"
@@ -62,10 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compress the network and write it."""
+    from refcompress import formats
     from refcompress.compress import compress
     from refcompress.deep_compression import deep_compression
-    from refcompress.files import write_file
-    from refcompress.formats import rcz
 
     recipe = _recipe(args)
     read = args.train if args.train is not None and is_file(args.train) else None
@@ -76,26 +76,18 @@ def run(args: argparse.Namespace) -> int:
         names = [spec.name for spec in graph.inputs]
         samples = numbered(read_arrays(args.calibration), "x", names, args.calibration)
     material = None if args.train is None else read_material(args.train, graph, _seed(recipe))
-    labelled = _labelled(args.data) or (material.test if material else None)
+    labelled = read_labelled(args.data) or (material.test if material else None)
     with progress() as advance:
-        before = _accuracy(graph, labelled, advance, "accuracy before")
+        before = measured_accuracy(graph, labelled, advance, "accuracy before")
         if material is None:
             small, report = compress(graph, recipe, inputs=samples, progress=advance)
         else:
             small, report = deep_compression(
                 graph, material.data, recipe, inputs=samples, directory=args.work, progress=advance
             )
-        after = _accuracy(small, labelled, advance, "accuracy after")
-    write_file(args.output, rcz.to_bytes(small))
-    if args.json:
-        print_json(_document(args, report, before, after))
-    else:
-        print_stages(report.stages)
-        print_report(report)
-        if before and after:
-            print_line(f"accuracy before: {before}")
-            print_line(f"accuracy after:  {after}")
-        print_line(f"wrote {args.output}")
+        after = measured_accuracy(small, labelled, advance, "accuracy after")
+    formats.save(small, args.output)
+    print_result(args, report, before, after)
     return 0
 
 
@@ -127,22 +119,40 @@ def _seed(recipe: Recipe) -> int:
     return next(seeds, 0)
 
 
-def _labelled(path: str | None) -> tuple[NDArray[Any], NDArray[Any]] | None:
+def read_labelled(path: str | None) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """Return the samples and the labels of a file, if there is one."""
     if path is None:
         return None
     arrays = read_arrays(path)
     return pick(arrays, "x", path), pick(arrays, "y", path)
 
 
-def _accuracy(
-    graph: Graph, labelled: tuple[NDArray[Any], NDArray[Any]] | None, advance: Advance, what: str
+def measured_accuracy(
+    network: Graph | IntegerNetwork,
+    labelled: tuple[NDArray[Any], NDArray[Any]] | None,
+    advance: Advance,
+    what: str,
 ) -> Accuracy | None:
+    """Return how many labelled samples a network has right, if there are any."""
     from refcompress.analysis import accuracy
 
     if labelled is None:
         return None
     advance(what, 0.0)
-    return accuracy(graph, *labelled, progress=lambda share: advance(what, share))
+    return accuracy(network, *labelled, progress=lambda share: advance(what, share))
+
+
+def print_result(args: argparse.Namespace, report: Report, before: Accuracy | None, after: Accuracy | None) -> None:
+    """Print what a network that was written takes, and how well it does."""
+    if args.json:
+        print_json(_document(args, report, before, after))
+        return
+    print_stages(report.stages)
+    print_report(report)
+    if before and after:
+        print_line(f"accuracy before: {before}")
+        print_line(f"accuracy after:  {after}")
+    print_line(f"wrote {args.output}")
 
 
 def _document(

@@ -156,6 +156,7 @@ def _choose(graph: Graph, validation: Any) -> Choice:
     from refcompress import recipe
     from refcompress.analysis import accuracy
     from refcompress.compress import compress
+    from refcompress.steps import in_real_numbers
 
     least = accuracy(graph, validation.x, validation.y).share - ALLOWED_LOSS
     best: Choice | None = None
@@ -163,7 +164,9 @@ def _choose(graph: Graph, validation: Any) -> Choice:
         for done, (sparsity, bits) in enumerate(GRID):
             advance(f"sparsity {sparsity}, {bits} bits", done / len(GRID))
             text = _RECIPE.format(sparsity=sparsity, bits=bits)
-            small, report = compress(graph, recipe.parse(text, f"the recipe of {bits} bits"))
+            steps = recipe.parse(text, f"the recipe of {bits} bits")
+            made, report = compress(graph, steps)
+            small = in_real_numbers(made, steps)
             smaller = best is None or report.file_bytes < best.report.file_bytes
             if smaller and accuracy(small, validation.x, validation.y).share >= least:
                 best = Choice(text, small, report)

@@ -6,21 +6,17 @@ import argparse
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from refcompress.cli.console import print_json, print_line
-from refcompress.cli.models import add_model, is_integer_model, load_model
+from refcompress.cli.models import add_model, load_any
 from refcompress.cli.text import show_bytes
 from refcompress.errors import MissingToolError, OptionError
 
-if TYPE_CHECKING:
-    from refcompress.graph import Graph
-    from refcompress.integer import IntegerNetwork
-
 HELP = "write a network for a target: C, or a flash image"
 DESCRIPTION = (
-    "Write a network for a target: c (PREFIX.h, PREFIX.c, the runtime and a CMake target; also of an integer .tflite "
-    "model), single-header, arduino, zephyr or bare-metal (the same C, ready to build there), blob (a packed flash "
+    "Write a network for a target: c (PREFIX.h, PREFIX.c, the runtime and a CMake target; also of an integer "
+    "network), single-header, arduino, zephyr or bare-metal (the same C, ready to build there), blob (a packed flash "
     "image), or of an integer network tflite and tflm (a .tflite file; for tflm with weights that its DECODE expands)."
 )
 
@@ -49,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
     export = find_exporter(args.to)
     prefix = args.prefix if args.prefix is not None else identifier(Path(args.model).stem)
-    files = export(_load(args), prefix=prefix)
+    files = export(load_any(args), prefix=prefix)
     paths = write_files(args.output, files)
     sizes = {str(path): len(data) for path, data in zip(paths, files.values(), strict=True)}
     if args.json:
@@ -58,13 +54,6 @@ def run(args: argparse.Namespace) -> int:
     for path, size_bytes in sizes.items():
         print_line(f"wrote {path} ({show_bytes(size_bytes)} bytes)")
     return 0
-
-
-def _load(args: argparse.Namespace) -> Graph | IntegerNetwork:
-    """Load a network as all commands do, or an integer network of a ``.tflite`` file."""
-    from refcompress.formats import tflite
-
-    return tflite.load(args.model) if is_integer_model(args.model) else load_model(args)
 
 
 def identifier(text: str) -> str:

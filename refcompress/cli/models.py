@@ -11,11 +11,14 @@ from refcompress.errors import OptionError, did_you_mean
 
 if TYPE_CHECKING:
     from refcompress.graph import Graph
+    from refcompress.integer import IntegerNetwork
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Declare MODEL and the options that say what its file does not."""
-    parser.add_argument("model", metavar="MODEL", help="Keras checkpoint (.h5, .keras, .weights.h5), .onnx or .rcz")
+    parser.add_argument(
+        "model", metavar="MODEL", help="Keras checkpoint (.h5, .keras, .weights.h5), .onnx, .rcz or int8 .tflite"
+    )
     parser.add_argument(
         "--architecture",
         metavar="A",
@@ -62,14 +65,33 @@ def load_model(args: argparse.Namespace) -> Graph:
     return formats.load_weights(_named(args.architecture), args.model)
 
 
+def load_any(args: argparse.Namespace) -> Graph | IntegerNetwork:
+    """Load the network, of real numbers or of integers, that the arguments of :func:`add_model` describe.
+
+    Raises
+    ------
+    OptionError, FormatError, ModelError
+        As :func:`load_model`, and where an option is given that integer networks do not take.
+
+    """
+    if not is_integer_model(args.model):
+        return load_model(args)
+    from refcompress import formats
+
+    if args.architecture is not None or args.input_shape:
+        raise OptionError(
+            f"{args.model} is an integer network, which is whole: leave --architecture and --input-shape out"
+        )
+    return formats.load_integer(args.model)
+
+
 def is_integer_model(path: str) -> bool:
-    """Whether a file is a ``.tflite`` file, told by its content; False if it cannot be read."""
-    from refcompress.formats import tflite
+    """Whether a file holds an integer network, told by its content; False if it cannot be read."""
+    from refcompress import formats
 
     try:
-        with Path(path).open("rb") as file:
-            return tflite.looks_like(file.read(8))
-    except OSError:
+        return formats.holds_integers(path)
+    except OptionError:
         return False
 
 

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 def compared(args: argparse.Namespace, advance: Advance) -> tuple[Verdict, dict[str, str]]:
     """Return the verdict, and what was compared."""
-    from refcompress.formats import tflite
+    from refcompress.formats import load_integer
 
     if args.precision != "float32":
         raise OptionError(f"--precision {args.precision}; a model of integers has no other precision than its own")
-    network = tflite.load(args.model)
+    network = load_integer(args.model)
     if args.framework:
         return _framework(args, network, advance)
     arrays = read_arrays(args.arrays)

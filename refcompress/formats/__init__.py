@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from refcompress.errors import FormatError, OptionError
 from refcompress.graph import Graph
+from refcompress.integer import IntegerNetwork
 
 if TYPE_CHECKING:
     from refcompress.formats.keras.registry import register_layer
@@ -92,27 +93,92 @@ def load(
 
     if tflite.looks_like(start):
         raise FormatError(
-            f"{path} is a TFLite model, which computes with integers; refcompress.formats.tflite.load gives an "
-            "integer network",
+            f"{path} is a TFLite model, which computes with integers; refcompress.load_integer gives an integer "
+            "network",
             4,
         )
     return _load_onnx(path, start, input_shapes, batched=batched)
 
 
-def save(graph: Graph, path: str | os.PathLike[str]) -> None:
+def load_integer(path: str | os.PathLike[str]) -> IntegerNetwork:
+    """Load an integer network from an ``.rcz`` container of one, or from a full-integer ``.tflite`` file.
+
+    Parameters
+    ----------
+    path
+        The file; its name does not matter.
+
+    Raises
+    ------
+    FormatError
+        The bytes are of neither kind, or malformed.
+    ModelError
+        A ``.tflite`` file holds a network that cannot be represented.
+    MissingToolError
+        A ``.tflite`` file is read with the extra ``tflite``, which is not installed.
+    OptionError
+        There is no such file, or it cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from refcompress.integer import Quantization
+    >>> from refcompress.graph import TensorSpec
+    >>> network = IntegerNetwork(Graph((TensorSpec("x", (2,)),), ("x",), (), {}), {"x": Quantization(0.5, 3)})
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     save(network, Path(directory, "x.rcz"))
+    ...     load_integer(Path(directory, "x.rcz")).quantizations["x"]
+    Quantization(scale=0.5, zero_point=3, bits=8)
+
+    """
+    from refcompress.formats import tflite
+    from refcompress.formats.rcz import integer
+
+    start, _ = _look_at(path)
+    if start.startswith(integer.MAGIC):
+        return integer.load(path)
+    if tflite.looks_like(start):
+        return tflite.load(path)
+    raise FormatError(
+        f"{path} begins with {start[:8]!r}: no .rcz container and no .tflite file; other kinds hold networks of real "
+        "numbers, which refcompress.load reads",
+        0,
+    )
+
+
+def holds_integers(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is one that :func:`load_integer` reads, told by its first bytes.
+
+    Raises
+    ------
+    OptionError
+        There is no such file, or it cannot be read.
+
+    """
+    from refcompress.formats import tflite
+    from refcompress.formats.rcz import integer
+
+    start, _ = _look_at(path)
+    return integer.looks_like(start) or tflite.looks_like(start)
+
+
+def save(network: Graph | IntegerNetwork, path: str | os.PathLike[str]) -> None:
     """Write a network as an ``.rcz`` container, whole or not at all.
 
     Parameters
     ----------
-    graph
-        The network.
+    network
+        The network, of real numbers or of integers.
     path
         The file; an existing one is replaced.
 
     """
     from refcompress.formats import rcz
 
-    rcz.save(graph, path)
+    if isinstance(network, IntegerNetwork):
+        rcz.integer.save(network, path)
+    else:
+        rcz.save(network, path)
 
 
 def _load_onnx(
@@ -160,4 +226,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["load", "load_weights", "register_layer", "save"]
+__all__ = ["holds_integers", "load", "load_integer", "load_weights", "register_layer", "save"]

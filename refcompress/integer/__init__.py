@@ -3,7 +3,7 @@
 from refcompress.integer.network import IntegerNetwork, dequantized, real_bias, smallest
 from refcompress.integer.quantization import Quantization, dequantize, quantize
 from refcompress.integer.recognition import Agreement, compare_runtimes, which_runtime
-from refcompress.integer.run import run_integer, run_integer_all
+from refcompress.integer.run import run_dequantized, run_integer, run_integer_all
 from refcompress.integer.runtimes import RUNTIMES
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "dequantized",
     "quantize",
     "real_bias",
+    "run_dequantized",
     "run_integer",
     "run_integer_all",
     "smallest",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from refcompress.errors import DataError, OptionError
 from refcompress.integer.network import IntegerNetwork
 from refcompress.integer.operators import INTEGER_OPS
+from refcompress.integer.quantization import dequantize, quantize
 from refcompress.integer.runtimes import Runtime, find_runtime
 from refcompress.integer.step import Activation
 from refcompress.ops import infer_shapes
@@ -65,6 +66,43 @@ def run_integer_all(
 
     """
     return _compute(network, inputs, find_runtime(runtime), batch_size, set(network.quantizations))
+
+
+def run_dequantized(
+    network: IntegerNetwork, inputs: Inputs, *, runtime: str = "tflm", batch_size: int = DEFAULT_BATCH
+) -> tuple[NDArray[np.float32], ...]:
+    """Compute the outputs of an integer network for real inputs, as the real numbers that they stand for.
+
+    Inputs are rounded to the network's integers as TFLite's operator QUANTIZE does, batch after batch. Parameters and
+    errors are those of :func:`run_integer`, but that the inputs are real numbers.
+
+    Returns
+    -------
+    tuple of float32 arrays
+        One for each output, (samples, *shape of the output).
+
+    Examples
+    --------
+    >>> from refcompress.graph import Graph, Node, TensorSpec
+    >>> from refcompress.integer.quantization import Quantization
+    >>> from refcompress.ops import NoAttrs
+    >>> graph = Graph((TensorSpec("x", (2,)),), ("y",), (Node("Relu", "relu", ("x",), "y", attrs=NoAttrs()),), {})
+    >>> network = IntegerNetwork(graph, {"x": Quantization(0.5, 0), "y": Quantization(0.25, -128)})
+    >>> run_dequantized(network, [[-1.0, 3.3]])
+    (array([[0. , 3.5]], dtype=float32),)
+
+    """
+    if batch_size < 1:
+        raise OptionError(f"a batch size of {batch_size}; it must be at least 1")
+    found, known = find_runtime(runtime), network.quantizations
+    arrays = check_inputs(network.graph, inputs)
+    parts = []
+    for start in range(0, max(map(len, arrays.values()), default=0) or 1, batch_size):
+        part = {name: quantize(array[start : start + batch_size], known[name]) for name, array in arrays.items()}
+        parts.append(_compute(network, part, found, batch_size, set(network.graph.outputs)))
+    return tuple(
+        dequantize(np.concatenate([part[name] for part in parts]), known[name]) for name in network.graph.outputs
+    )
 
 
 def _compute(

@@ -8,20 +8,23 @@ from dataclasses import replace
 import numpy as np
 
 from refcompress.graph import Graph
+from refcompress.integer import IntegerNetwork, Quantization, run_dequantized
 from refcompress.run import Inputs, run
+from refcompress.train.constraints import Array
 from refcompress.train.plan import Plan
 from refcompress.train.samples import Samples, Targets, all_targets, samples_of
 
 _BATCH = 256
 
 
-def score(graph: Graph, inputs: Inputs, targets: Targets, plan: Plan) -> float:
+def score(network: Graph | IntegerNetwork, inputs: Inputs, targets: Targets, plan: Plan) -> float:
     """Return the score of a network: what :func:`refcompress.train.fit.fit` would give an epoch that ended with it.
 
     Parameters
     ----------
-    graph
-        A network of one output; parameters in any encoding.
+    network
+        A network of one output; parameters in any encoding. An integer network computes with the roundings of
+        ``"tflm"``, and its logits are those that its Softmax or Sigmoid reads.
     inputs, targets
         The samples.
     plan
@@ -49,13 +52,27 @@ def score(graph: Graph, inputs: Inputs, targets: Targets, plan: Plan) -> float:
     0.5
 
     """
+    graph = network.graph if isinstance(network, IntegerNetwork) else network
     trained = logits_graph(graph) if plan.from_logits else graph
-    return score_of(trained, samples_of(graph, inputs, targets), plan)
+    samples = samples_of(graph, inputs, targets)
+    if isinstance(network, IntegerNetwork):
+        cut = replace(network, graph=trained, quantizations=_made(network, trained))
+        return _judged(run_dequantized(cut, samples.inputs, batch_size=_BATCH)[0], samples, plan)
+    return score_of(trained, samples, plan)
+
+
+def _made(network: IntegerNetwork, graph: Graph) -> dict[str, Quantization]:
+    """Return the quantizations of what a part of the network makes."""
+    names = {*(spec.name for spec in graph.inputs), *(node.output for node in graph.nodes)}
+    return {name: each for name, each in network.quantizations.items() if name in names}
 
 
 def score_of(graph: Graph, samples: Samples, plan: Plan) -> float:
     """Return the score of a network whose output is what the loss takes."""
-    (output,) = run(graph, samples.inputs, batch_size=_BATCH)
+    return _judged(run(graph, samples.inputs, batch_size=_BATCH)[0], samples, plan)
+
+
+def _judged(output: Array, samples: Samples, plan: Plan) -> float:
     targets = all_targets(plan, samples)
     with np.errstate(all="ignore"):  # a network that has gone astray scores inf, which is never the best
         value = float(plan.loss(output, *targets)[0] if plan.score is None else plan.score(output, *targets))

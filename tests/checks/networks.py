@@ -9,6 +9,11 @@ from numpy.typing import NDArray
 from refcompress import ops
 from refcompress.encodings import Encoding, encode
 from refcompress.graph import Graph, Node, TensorSpec
+from refcompress.integer import IntegerNetwork, smallest
+from refcompress.passes import LayerRule, prune, share_weights
+from refcompress.post_training import quantize_network
+
+INTEGER_WEIGHTS = ("conv1/weight", "conv2/weight", "fc1/weight")
 
 
 def node(op: str, name: str, *inputs: str, params: dict[str, str] | None = None, **attrs: object) -> Node:
@@ -91,3 +96,29 @@ def nested_network(seed: int) -> Graph:
 
 def _encoded(arrays: dict[str, NDArray[np.float64]]) -> dict[str, Encoding]:
     return {name: encode(array) for name, array in arrays.items()}
+
+
+def integer_network(seed: int) -> IntegerNetwork:
+    """Shared weights, integers of 4 bits and sparse ones, with clamps and a pool between them."""
+    rng = np.random.default_rng(seed)
+    shapes = {"conv1/weight": (3, 3, 2, 6), "conv2/weight": (1, 1, 6, 4), "fc1/weight": (64, 40)}
+    params = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    params |= {name.replace("weight", "bias"): rng.standard_normal(shape[-1]) for name, shape in shapes.items()}
+    one = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1), "group": 1}
+    roles = {name: {role: f"{name}/{role}" for role in ("weight", "bias")} for name in ("conv1", "conv2", "fc1")}
+    pool = {"kernel_shape": (2, 2), "strides": (2, 2), "pads": (0, 0, 0, 0)}
+    nodes = (
+        node("Conv", "conv1", "image", params=roles["conv1"], **{**one, "pads": (1, 1, 1, 1)}),
+        node("Relu", "relu1", "conv1"),
+        node("MaxPool", "pool1", "relu1", **pool),
+        node("Conv", "conv2", "pool1", params=roles["conv2"], **one),
+        node("Clip", "relu6", "conv2", min=0.0, max=6.0),
+        node("Flatten", "flatten", "relu6"),
+        node("Gemm", "fc1", "flatten", params=roles["fc1"]),
+        node("Softmax", "softmax", "fc1"),
+    )
+    graph = Graph((TensorSpec("image", (8, 8, 2)),), ("softmax",), nodes, _encoded(params))
+    graph = prune.magnitude(graph, sparsity=0.9, layers=[LayerRule("conv*", {"skip": True})])
+    graph = share_weights.kmeans(graph, bits=2, layers=[LayerRule("re:conv2|fc1", {"skip": True})])
+    samples = rng.standard_normal((20, 8, 8, 2))
+    return smallest(quantize_network(graph, samples, layers=[LayerRule("conv2", {"weight_bits": 4})]))

@@ -26,7 +26,7 @@ from refcompress.formats import rcz
 from refcompress.formats.rcz import layout
 from refcompress.graph import Graph, Node, TensorSpec
 
-GOLDEN = sorted((Path(__file__).parent.parent / "golden").glob("*.rcz"))
+GOLDEN = sorted((Path(__file__).parent.parent / "golden").glob("v1_*.rcz"))
 SPEC = Path(rcz.__file__).with_name("SPEC.md").read_text(encoding="utf-8")
 MAKERS = [networks.chain_network, networks.branched_network, networks.nested_network]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from checks import networks
 from checks.encodings import check_offset
 from checks.integer_networks import linear_weight, single
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from malformed import rcz as malformed
 
 import refcompress
-from refcompress.encodings import decode, encode, pack
+from refcompress.encodings import decode, encode, integers, pack
 from refcompress.errors import FormatError
 from refcompress.formats import rcz
 from refcompress.formats.rcz import integer, layout
@@ -118,7 +119,7 @@ def _inflate(data: bytes) -> tuple[bytes, bytes]:
 def test_the_two_kinds_of_containers_name_each_other(tmp_path: Path) -> None:
     integer.save(_network(), tmp_path / "integer.rcz")
     refcompress.save(_network().graph, tmp_path / "real.rcz")
-    with pytest.raises(FormatError, match=r"integer network; refcompress.formats.rcz.integer.load reads it"):
+    with pytest.raises(FormatError, match=r"integer network; refcompress.load_integer reads it"):
         refcompress.load(tmp_path / "integer.rcz")
     with pytest.raises(FormatError, match=r"real numbers; refcompress.load reads it"):
         integer.load(tmp_path / "real.rcz")
@@ -195,3 +196,20 @@ def test_any_change_of_the_text_of_a_header_is_a_network_or_a_format_error(data:
     stop = data.draw(st.integers(start, min(len(SOUND), start + 8)))
     fresh = data.draw(st.sampled_from(["", "0", "-1", "4", "[]", '"x"', "{}", ",", "null", "true", "1.5", "]", "1e99"]))
     read_any(_container(SOUND[:start] + fresh + SOUND[stop:]))
+
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "v2_integer.rcz"
+
+
+def test_the_golden_container_holds_the_integers_it_was_made_of_and_is_written_again_alike() -> None:
+    data = GOLDEN.read_bytes()
+    network = integer.from_bytes(data)
+    with np.load(GOLDEN.with_suffix(".npz")) as archive:
+        arrays = {str(name): archive[f"a{i}"] for i, name in enumerate(archive["names"])}
+    for name in networks.INTEGER_WEIGHTS:
+        weight = network.graph.params[name]
+        assert np.array_equal(integers.rows_of(weight), arrays.pop(name))
+        assert np.array_equal(integers.scales_of(weight).view(np.uint32), arrays.pop(f"{name} scales"))
+    assert {name: bias.tolist() for name, bias in network.biases.items()} == {k: v.tolist() for k, v in arrays.items()}
+    assert _inflate(data)[0].decode() == GOLDEN.with_suffix(".json").read_text(encoding="utf-8").rstrip("\n")
+    assert integer.to_bytes(network) == data

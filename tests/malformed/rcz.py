@@ -57,7 +57,7 @@ CASES = [
     Case("C1", "line ends changed", SOUND.replace(b"\r\n", b"\n"), 0, "send it as binary"),
     Case("C1", "cut off in the magic", SOUND[:5], 0, "send it as binary"),
     Case("C2", "a later version", frame(EMPTY, version=3), 8, "upgrade"),
-    Case("C2", "an integer network", frame(EMPTY, version=2), 8, "rcz.integer.load"),
+    Case("C2", "an integer network", frame(EMPTY, version=2), 8, "refcompress.load_integer"),
     Case("C2", "version 0", frame(EMPTY, version=0), 8, "never was"),
     Case("C3", "cut off after the version", SOUND[:10], 10, "cut off"),
     Case("C3", "a header past the end", frame(EMPTY, header_bytes=len(EMPTY) + 1), 9, "past the end"),

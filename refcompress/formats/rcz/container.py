@@ -173,7 +173,7 @@ def _check_version(found: int, version: int) -> None:
         raise FormatError(f"version {found} of the format, which never was", 8)
     if found != version:  # C2
         raise FormatError(
-            "the container holds an integer network; refcompress.formats.rcz.integer.load reads it"
+            "the container holds an integer network; refcompress.load_integer reads it"
             if found == INTEGER_VERSION
             else "the container holds a network of real numbers; refcompress.load reads it",
             8,

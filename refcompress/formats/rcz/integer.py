@@ -25,7 +25,20 @@ from refcompress.integer import IntegerNetwork, Quantization, real_bias
 from refcompress.integer.quantization import MAX_BITS
 from refcompress.integer.step import weight_scales
 
+MAGIC = container.MAGIC
 BIAS_BYTES = (1, 2, 3, 4)
+
+
+def looks_like(start: bytes) -> bool:
+    """Whether a file that begins so is a container of an integer network.
+
+    Examples
+    --------
+    >>> looks_like(MAGIC + bytes([2])), looks_like(MAGIC + bytes([1]))
+    (True, False)
+
+    """
+    return start[:9] == MAGIC + bytes([container.INTEGER_VERSION])
 
 
 def save(network: IntegerNetwork, path: str | os.PathLike[str]) -> None:
@@ -76,7 +89,7 @@ def to_bytes(network: IntegerNetwork) -> bytes:
     """
     graph = network.graph
     tensors = {
-        name: _pack_bias(network.biases[name]) if name in network.biases else encodings.pack(graph.params[name])
+        name: pack_bias(network.biases[name]) if name in network.biases else encodings.pack(graph.params[name])
         for name in parameter_order(graph)
     }
     sizes = {name: len(data) for name, data in tensors.items()}
@@ -84,7 +97,7 @@ def to_bytes(network: IntegerNetwork) -> bytes:
     return container.frame(container.INTEGER_VERSION, header, list(tensors.values()))
 
 
-def _pack_bias(integers: NDArray[np.int32]) -> bytes:
+def pack_bias(integers: NDArray[np.int32]) -> bytes:
     """Write integers in the fewest whole bytes that hold them all, two's complement, little-endian."""
     width = max((int(max(integers.max(initial=0), -1 - integers.min(initial=0))).bit_length() + 8) // 8, 1)
     return integers.astype("<i4").view(np.uint8).reshape(-1, 4)[:, :width].tobytes()
