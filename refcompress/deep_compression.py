@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,13 +22,13 @@ from refcompress.methods import METHODS
 from refcompress.methods.plan_options import DEFAULTS, PLAN_OPTIONS, make_plan, scores_errors
 from refcompress.options import OPTIONS
 from refcompress.passes import LayerRule
+from refcompress.post_training import quantize_network
 from refcompress.recipe import Recipe, Step
 from refcompress.run import check_inputs
 from refcompress.steps import Progress
 from refcompress.train import Dataset, Fitted, Plan, score
 from refcompress.train import Progress as TrainingProgress
-
-CALIBRATION_SAMPLES = 1024
+from refcompress.train.samples import calibration_samples
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,14 +141,14 @@ def deep_compression(
         what = f"{number}/{len(recipe.steps)} {step.name}"
         if not OPTIONS[step.name].trains:
             advance(what, 0.0)
-            work = steps.run_pass(work, number, _calibration(graph, data) if inputs is None else inputs)
+            work = steps.run_pass(work, number, calibration_samples(graph, data.inputs) if inputs is None else inputs)
             stages.append(_stage(step.name, work.network, training))
             continue
         place = None if training.directory is None else training.directory / _folder(number, step, digest)
         fitted: list[Fitted] = []
         report = _reporter(what, training.measure, advance)
         work = steps.run_step(work, number, _method(recipe, number, training, teacher, place, report, fitted.append))
-        stages.append(_stage(step.name, work.graph, training, fitted[0]))
+        stages.append(_stage(step.name, work.network, training, fitted[0]))
         if step.options.get("teacher", False):
             teacher = work.graph
     small, measured = steps.finish(work, advance)
@@ -184,13 +183,13 @@ def _method(
     place: Path | None,
     report: Callable[[TrainingProgress], None],
     keep: Callable[[Fitted], None],
-) -> Callable[..., Graph]:
+) -> Callable[..., Graph | IntegerNetwork]:
     """Return the training step as a function of the network; what it gave is handed to ``keep``."""
     step = recipe.steps[number - 1]
     # biases that a step before this one shared are meant to be shared
     implied = {"biases": _shares_biases(recipe.steps[: number - 1])} if step.name == "train.fine_tune" else {}
 
-    def function(graph: Graph, *, layers: tuple[LayerRule, ...] = (), **options: Any) -> Graph:
+    def function(graph: Graph, *, layers: tuple[LayerRule, ...] = (), **options: Any) -> Graph | IntegerNetwork:
         plan = make_plan(_plan_options(step), samples=training.samples, teacher=teacher)
         own = {name: value for name, value in options.items() if name not in {*PLAN_OPTIONS, "teacher"}}
         given = {**implied, **_keywords(step, own)}
@@ -198,6 +197,8 @@ def _method(
             given["layers"] = tuple(LayerRule(rule.match, _keywords(step, rule.options)) for rule in layers)
         fitted = METHODS[step.name](graph, training.data, plan, **given, directory=place, progress=report)
         keep(fitted)
+        if OPTIONS[step.name].ends:
+            return quantize_network(fitted.graph, quantizations=fitted.quantizations)
         return fitted.graph
 
     return function
@@ -240,13 +241,6 @@ def _plan_options(step: Step) -> dict[str, Any]:
 def _keywords(step: Step, options: Mapping[str, Any]) -> dict[str, Any]:
     names = OPTIONS[step.name].keywords
     return {names.get(name, name): value for name, value in options.items()}
-
-
-def _calibration(graph: Graph, data: Dataset) -> dict[str, Any]:
-    """Training samples, evenly spaced: where they are sorted by class, all classes are among them."""
-    arrays = check_inputs(graph, data.inputs)
-    every = math.ceil(len(next(iter(arrays.values()))) / CALIBRATION_SAMPLES)
-    return {name: array[::every] for name, array in arrays.items()}
 
 
 def _folder(number: int, step: Step, digest: bytes) -> str:

@@ -60,13 +60,26 @@ def _training(
     optional: Mapping[str, Kind] | None = None,
     by_layer: tuple[str, ...] = (),
     keywords: Mapping[str, str] | None = None,
+    *,
+    ends: bool = False,
 ) -> Options:
     """Options of a training step: its own, those of the plan, and whether its network teaches the steps after it."""
     plan = dict(PLAN_OPTIONS)
     first = {"epochs": plan.pop("epochs"), **(required or {})}
     every = {**(optional or {}), **plan, "teacher": FLAG}
-    return Options(first, every, by_layer, reversible=False, trains=True, keywords=keywords or {})
+    return Options(first, every, by_layer, reversible=False, trains=True, ends=ends, keywords=keywords or {})
 
+
+_INTEGERS: Mapping[str, Kind] = {
+    "ranges": RANGES,
+    "percentile": NUMBER,
+    "weight_bits": WHOLE,
+    "weight_ranges": get_args(quantize.Range),
+    "conv_scales": SCALES,
+    "gemm_scales": SCALES,
+    "keep_shared": FLAG,
+}
+_INTEGERS_BY_LAYER = ("weight_bits", "weight_ranges", "keep_shared")
 
 OPTIONS: Mapping[str, Options] = {
     "factorize.svd": Options(optional={"rank": WHOLE, "fraction": NUMBER, "energy": NUMBER}, reversible=False),
@@ -88,16 +101,8 @@ OPTIONS: Mapping[str, Options] = {
         {"rate": NUMBER}, {"seed": WHOLE, "damping": NUMBER}, reversible=False, needs_inputs=True
     ),
     "quantize_network": Options(
-        optional={
-            "ranges": RANGES,
-            "percentile": NUMBER,
-            "weight_bits": WHOLE,
-            "weight_ranges": get_args(quantize.Range),
-            "conv_scales": SCALES,
-            "gemm_scales": SCALES,
-            "keep_shared": FLAG,
-        },
-        by_layer=("weight_bits", "weight_ranges", "keep_shared"),
+        optional=_INTEGERS,
+        by_layer=_INTEGERS_BY_LAYER,
         reversible=False,
         needs_inputs=True,
         ends=True,
@@ -129,6 +134,11 @@ OPTIONS: Mapping[str, Options] = {
     ),
     "train.prune_iteratively": _training(
         {"sparsities": NUMBERS}, {"scope": get_args(masks.Scope)}, by_layer=("sparsities",)
+    ),
+    "train.quantize_aware": _training(
+        optional={**_INTEGERS, "range_memory": NUMBER, "gradient": get_args(tying.Gradient), "reassign_every": WHOLE},
+        by_layer=_INTEGERS_BY_LAYER,
+        ends=True,
     ),
     "train.raise_threshold": _training(
         optional={

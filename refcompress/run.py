@@ -15,12 +15,19 @@ from refcompress.ops import find_op, infer_shapes, weights
 from refcompress.ops.base import Array, Op
 
 Inputs = ArrayLike | Sequence[ArrayLike] | Mapping[str, ArrayLike]
-Apply = Callable[[Op, Any, Sequence[Any], Mapping[str, Encoding]], Array]
+Apply = Callable[[Node, Op, Sequence[Any], Mapping[str, Encoding]], Array]
 
 DEFAULT_BATCH = 64
 
 
-def run(graph: Graph, inputs: Inputs, *, dtype: Any = np.float32, batch_size: int = DEFAULT_BATCH) -> tuple[Array, ...]:
+def run(
+    graph: Graph,
+    inputs: Inputs,
+    *,
+    dtype: Any = np.float32,
+    batch_size: int = DEFAULT_BATCH,
+    replaced: Mapping[str, Op] | None = None,
+) -> tuple[Array, ...]:
     """Compute a network's outputs.
 
     Parameters
@@ -34,6 +41,8 @@ def run(graph: Graph, inputs: Inputs, *, dtype: Any = np.float32, batch_size: in
         ``np.float32`` or ``np.float64``: of all arithmetic and of the outputs.
     batch_size
         Samples computed together; changes memory and speed, and float32 results by their roundings only.
+    replaced
+        Operators to use in place of those of the nodes so named, as :func:`refcompress.gradients` takes them.
 
     Returns
     -------
@@ -60,7 +69,12 @@ def run(graph: Graph, inputs: Inputs, *, dtype: Any = np.float32, batch_size: in
            [0., 4.]], dtype=float32),)
 
     """
-    computed = _compute(graph, inputs, float_dtype(dtype), batch_size, _forward, set(graph.outputs))
+    own = replaced or {}
+
+    def forward(node: Node, op: Op, inputs: Sequence[Any], params: Mapping[str, Encoding]) -> Array:
+        return own.get(node.name, op).forward(node.attrs, inputs, params)
+
+    computed = _compute(graph, inputs, float_dtype(dtype), batch_size, forward, set(graph.outputs))
     return tuple(computed[name] for name in graph.outputs)
 
 
@@ -95,12 +109,12 @@ def run_exact_all(graph: Graph, inputs: Inputs, *, batch_size: int = DEFAULT_BAT
     return _compute(graph, inputs, np.dtype(np.float32), batch_size, _exact, None)
 
 
-def _forward(op: Op, attrs: Any, inputs: Sequence[Any], params: Mapping[str, Encoding]) -> Array:
-    return op.forward(attrs, inputs, params)
+def _forward(node: Node, op: Op, inputs: Sequence[Any], params: Mapping[str, Encoding]) -> Array:
+    return op.forward(node.attrs, inputs, params)
 
 
-def _exact(op: Op, attrs: Any, inputs: Sequence[Any], params: Mapping[str, Encoding]) -> Array:
-    return op.exact(attrs, inputs, params)
+def _exact(node: Node, op: Op, inputs: Sequence[Any], params: Mapping[str, Encoding]) -> Array:
+    return op.exact(node.attrs, inputs, params)
 
 
 def float_dtype(dtype: Any) -> np.dtype[Any]:
@@ -234,4 +248,4 @@ def _activations(graph: Graph, batch: dict[str, Array], apply: Apply, wanted: se
 
 def _apply_node(graph: Graph, node: Node, values: Sequence[Array], apply: Apply) -> Array:
     params = {role: graph.params[name] for role, name in node.params.items()}
-    return apply(find_op(node.op), node.attrs, values, params)
+    return apply(node, find_op(node.op), values, params)

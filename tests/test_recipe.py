@@ -108,7 +108,7 @@ def test_every_pass_and_every_method_can_stand_in_a_recipe() -> None:
 
 def test_the_options_of_the_last_step_are_those_it_takes() -> None:
     options, taken = OPTIONS["quantize_network"], inspect.signature(quantize_network).parameters
-    assert set(options.known) == set(taken) - {"graph", "calibration", "layers", "batch_size"}
+    assert set(options.known) == set(taken) - {"graph", "calibration", "quantizations", "layers", "batch_size"}
     assert not options.required
 
 

@@ -1,4 +1,4 @@
-"""Methods: pruning with retraining, and fine-tuning, each from a network and data to a trained network.
+"""Methods: pruning with retraining, fine-tuning, training for integers; from a network and data to a trained network.
 
 :data:`METHODS` names them as recipes do.
 """
@@ -12,6 +12,7 @@ from refcompress.methods.dropout import scaled_dropout
 from refcompress.methods.fine_tune import fine_tune
 from refcompress.methods.prune_gradually import prune_gradually
 from refcompress.methods.prune_iteratively import prune_iteratively
+from refcompress.methods.quantize_aware import quantize_aware
 from refcompress.methods.raise_threshold import raise_threshold
 from refcompress.methods.surgery import surgery
 from refcompress.train.plan import Fitted
@@ -21,6 +22,7 @@ METHODS: Mapping[str, Callable[..., Fitted]] = MappingProxyType(
         "train.fine_tune": fine_tune,
         "train.prune_gradually": prune_gradually,
         "train.prune_iteratively": prune_iteratively,
+        "train.quantize_aware": quantize_aware,
         "train.raise_threshold": raise_threshold,
         "train.surgery": surgery,
     }
@@ -31,6 +33,7 @@ __all__ = [
     "fine_tune",
     "prune_gradually",
     "prune_iteratively",
+    "quantize_aware",
     "raise_threshold",
     "scaled_dropout",
     "surgery",

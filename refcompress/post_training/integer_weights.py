@@ -14,6 +14,7 @@ from refcompress.encodings.values import MAX_INTEGER_CENTROIDS, label_bits
 from refcompress.errors import OptionError
 from refcompress.graph import Graph
 from refcompress.integer.quantization import round_half_away
+from refcompress.integer.weight_scales import MOST, centroid_steps, scale_without_weights
 from refcompress.passes import quantize
 from refcompress.passes.rewrite import row_values
 from refcompress.passes.rules import LayerRule, Weight, check_choice, check_flag, check_whole, weights_of, with_options
@@ -22,9 +23,7 @@ Floats = NDArray[np.float64]
 Scales = Literal["channel", "tensor"]
 SCALES: tuple[Scales, ...] = get_args(Scales)
 
-MOST = 127  # -128 is left out, so that products of two weights fit into 15 bits
 MAX_BITS = 8
-BIAS_BITS = 15  # of the bias of a unit all of whose weights are 0
 
 
 def with_weight_options(
@@ -94,8 +93,11 @@ def integer_weight(weight: Weight, least: Floats, options: Mapping[str, Any]) ->
 
 
 def _kept(encoding: Encoding, least: Floats) -> Dense | None:
-    """Return integers as they are, if their scales leave room for the biases."""
+    """Return integers as they are, if their scales leave room for the biases; that of a unit without any is free."""
     scales, rows = integers.scales_of(encoding), integers.rows_of(encoding)
+    if len(scales) > 1:
+        free = np.array([scale_without_weights(each) for each in least], np.float32)
+        scales = np.where(rows.any(axis=1), scales, free)
     if not (scales > 0).all() or (scales < least).any() or np.abs(rows).max(initial=0) > MOST:
         return None
     if isinstance(encoding.values, IntegerCodebook):
@@ -104,31 +106,13 @@ def _kept(encoding: Encoding, least: Floats) -> Dense | None:
 
 
 def _shared(encoding: Encoding, least: float) -> Dense | None:
-    """Return shared weights with integers for centroids; None if there are more of them than integers.
-
-    Of the scales (largest centroid) / k for k = 1 ... 127, the one with the least squared error over all weights, the
-    largest on a tie: where the centroids are multiples of a step already, this step.
-    """
+    """Return shared weights with integers for centroids; None if there are more of them than integers."""
     rows = to_rows(decode(encoding)).astype(np.float64)
     centroids, labels, counts = np.unique(rows, return_inverse=True, return_counts=True)
     if not 0 < centroids.size <= MAX_INTEGER_CENTROIDS:
         return None
-    largest = float(np.abs(centroids).max())
-    scales = _as_float32(largest / np.arange(1, MOST + 1))
-    scales = scales[(scales >= least) & (scales > 0)]
-    if not scales.size:
-        scales = _as_float32(np.array([least if largest else _scale_without_weights(least)]))
-    steps = np.clip(round_half_away(centroids / scales[:, None]), -MOST, MOST)
-    errors = ((centroids - steps * scales[:, None]) ** 2 * counts).sum(axis=1)
-    alike = ((centroids * 2.0**-22) ** 2 * counts).sum()  # what roundings of the centroids to float32 make
-    best = int(np.argmax(errors <= errors.min() + alike))
-    found = steps[best].astype(np.int64)[labels.reshape(rows.shape)]
-    return _integer_codebook(encoding.shape, found, float(scales[best]))
-
-
-def _as_float32(scales: Floats) -> Floats:
-    """Round scales as they will be kept, to the nearest float32."""
-    return scales.astype(np.float32).astype(np.float64)
+    steps, scale = centroid_steps(centroids, counts, least)
+    return _integer_codebook(encoding.shape, steps[labels.reshape(rows.shape)], scale)
 
 
 def _integer_codebook(shape: tuple[int, ...], rows: NDArray[np.integer], scale: float) -> Dense:
@@ -148,15 +132,10 @@ def _rounded(weight: Weight, least: Floats, options: Mapping[str, Any]) -> Dense
     used = values.any(axis=1)
     if options["scales"] == "tensor":
         least, used = least.max(initial=0, keepdims=True), used.any(keepdims=True)
-    without = np.array([_scale_without_weights(each) for each in least])
+    without = np.array([scale_without_weights(each) for each in least])
     scales = np.where(used, np.maximum(integers.scales_of(found), least), without).astype(np.float32)
     rows = np.clip(round_half_away(values / scales.astype(np.float64)[:, None]), -most, most)
     return integers.from_rows(rows.astype(np.int32), shape, scales, bits)
-
-
-def _scale_without_weights(least: float) -> float:
-    """Return a scale where there are only zeros: it serves the bias alone, and gives it 15 bits."""
-    return least * 2.0**BIAS_BITS if least else 1.0
 
 
 def least_scales(graph: Graph, weight: Weight, input_scales: Mapping[str, float]) -> Floats:

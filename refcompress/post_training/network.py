@@ -10,30 +10,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refcompress.encodings import Encoding, decode, encode, integers
-from refcompress.errors import ModelError
+from refcompress.errors import DataError, ModelError, OptionError
 from refcompress.graph import Graph, Node
 from refcompress.integer import IntegerNetwork, Quantization, real_bias
 from refcompress.integer.quantization import round_half_away
+from refcompress.integer.spans import Span
 from refcompress.passes import quantize
 from refcompress.passes.rewrite import fresh, with_nodes
 from refcompress.passes.rules import LayerRule, check_choice, check_number
 from refcompress.post_training.histograms import observe
 from refcompress.post_training.integer_form import integer_form
 from refcompress.post_training.integer_weights import Scales, integer_weight, least_scales, with_weight_options
-from refcompress.post_training.ranges import RANGES, Ranges, quantization_for, range_of
-from refcompress.post_training.shared_scales import Group, groups, rescaled
+from refcompress.post_training.ranges import RANGES, Ranges, range_of
+from refcompress.post_training.shared_scales import groups, rescaled
 from refcompress.run import DEFAULT_BATCH, Inputs
 
-SOFTMAX_SCALE = 2.0**-25  # integer Softmax takes no finer steps than 2^-26
 INT32_MAX = (1 << 31) - 1
 
 
 def quantize_network(
     graph: Graph,
-    calibration: Inputs,
+    calibration: Inputs | None = None,
     *,
     ranges: Ranges = "minmax",
     percentile: float = 99.99,
+    quantizations: Mapping[str, Quantization] | None = None,
     weight_bits: int = 8,
     weight_ranges: quantize.Range = "minmax",
     conv_scales: Scales = "channel",
@@ -57,7 +58,8 @@ def quantize_network(
         The network, of operators that have an integer form. Weights may be pruned, shared or quantized.
     calibration
         Inputs as the network is fed in use, some hundreds as a rule: one array, a sequence of arrays in the order of
-        the inputs, or a mapping from their names; batch first. No labels are needed.
+        the inputs, or a mapping from their names; batch first. No labels are needed. None where ``quantizations``
+        names every activation.
     ranges
         What the integers of an activation span. ``"minmax"``: all values seen. ``"percentile"``: the ``percentile`` of
         a hundred in the middle. ``"mse"``: the range with the least squared error
@@ -65,6 +67,9 @@ def quantize_network(
         origins (Concat) spans the ranges of all.
     percentile
         50 to 100; for the second.
+    quantizations
+        Those of activations that are known already: what a training simulated
+        (:attr:`refcompress.train.Fitted.quantizations`). Calibration has no say in them.
     weight_bits
         Width of the weights' integers, 2 to 8.
     weight_ranges
@@ -113,25 +118,93 @@ def quantize_network(
     array([[1.4833335]], dtype=float32)
 
     """
-    check_choice("ranges", ranges, RANGES)
-    check_number("percentile", percentile, 50, 100)
     defaults = {"weight_bits": weight_bits, "weight_ranges": weight_ranges, "keep_shared": keep_shared}
-    form = _with_own_biases(rescaled(integer_form(graph)))
+    form = prepared(graph)
     chosen = list(with_weight_options(form, layers, defaults, {"Conv": conv_scales, "Gemm": gemm_scales}))
-    tied = groups(form)
-    watched = [name for group in tied if group.given is None for name in group.sources]
-    seen = observe(form, watched, calibration, batch_size=batch_size, counts=ranges != "minmax")
-    spans = {name: range_of(histogram, ranges, percentile) for name, histogram in seen.items()}
-    quantizations = _quantizations(form, tied, spans)
-    input_scales = {node.name: quantizations[node.inputs[0]].scale for node in form.nodes if node.params}
+    known = quantizations or {}
+    tied = observed(form, calibration, ranges=ranges, percentile=percentile, known=known, batch_size=batch_size)
+    found = {name: each.quantization for each in tied for name in each.members}
+    input_scales = {node.name: found[node.inputs[0]].scale for node in form.nodes if node.params}
     weights: dict[str, Encoding] = {
         weight.name: integer_weight(weight, least_scales(form, weight, input_scales), options)
         for weight, options in chosen
     }
     biases, real = _biases(form, weights, input_scales)
-    network = IntegerNetwork(form.with_params({**weights, **real}), quantizations, biases)
+    network = IntegerNetwork(form.with_params({**weights, **real}), found, biases)
     _check_sums(network)
     return network
+
+
+def prepared(graph: Graph) -> Graph:
+    """Return a network in the operators of integer networks, each layer with a bias of its own.
+
+    Parameters
+    ----------
+    graph
+        Any network; one that this function returned comes back as it is.
+
+    Raises
+    ------
+    ModelError
+        An operator has no integer form.
+
+    """
+    return _with_own_biases(rescaled(integer_form(graph)))
+
+
+def observed(
+    form: Graph,
+    calibration: Inputs | None,
+    *,
+    ranges: Ranges,
+    percentile: float,
+    known: Mapping[str, Quantization],
+    batch_size: int = DEFAULT_BATCH,
+) -> tuple[Span, ...]:
+    """Return which activations have one quantization, with the ranges that calibration samples show.
+
+    Parameters
+    ----------
+    form
+        What :func:`prepared` returned.
+    calibration, ranges, percentile, batch_size
+        As :func:`quantize_network` takes them.
+    known
+        Quantizations that are given; one of any member is that of all.
+
+    Raises
+    ------
+    OptionError
+        An option is out of range, or what is known does not fit.
+    DataError
+        The samples do not fit, or there are none where some are needed.
+
+    """
+    check_choice("ranges", ranges, RANGES)
+    check_number("percentile", percentile, 50, 100)
+    tied = [_with_known(each, known) for each in groups(form)]
+    unknown = sorted(set(known) - {name for each in tied for name in each.members})
+    if unknown:
+        raise OptionError(f"a quantization of {unknown[0]!r}, which is no quantized activation of the network")
+    watched = [name for each in tied if each.given is None for name in each.sources]
+    if not watched:
+        return tuple(tied)
+    if calibration is None:
+        raise DataError(f"calibration samples are needed for the range of {watched[0]!r}; give some inputs")
+    seen = observe(form, watched, calibration, batch_size=batch_size, counts=ranges != "minmax")
+    ends = {name: range_of(histogram, ranges, percentile) for name, histogram in seen.items()}
+    return tuple(each if each.given else _spanning(each, [ends[name] for name in each.sources]) for each in tied)
+
+
+def _with_known(span: Span, known: Mapping[str, Quantization]) -> Span:
+    given = {known[name] for name in span.members if name in known} | ({span.given} if span.given else set())
+    if len(given) > 1:
+        raise OptionError(f"{', '.join(span.members)} have one quantization; given are {sorted(map(str, given))}")
+    return replace(span, given=next(iter(given), None))
+
+
+def _spanning(span: Span, ends: Sequence[tuple[float, float]]) -> Span:
+    return replace(span, low=min(low for low, _ in ends), high=max(high for _, high in ends))
 
 
 def _with_own_biases(graph: Graph) -> Graph:
@@ -148,22 +221,6 @@ def _with_own_biases(graph: Graph) -> Graph:
         else:
             nodes.append(node)
     return with_nodes(graph, nodes, added) if added else graph
-
-
-def _quantizations(
-    graph: Graph, tied: Sequence[Group], spans: Mapping[str, tuple[float, float]]
-) -> dict[str, Quantization]:
-    for_softmax = {node.inputs[0] for node in graph.nodes if node.op == "Softmax"}
-    found: dict[str, Quantization] = {}
-    for group in tied:
-        quantization = group.given
-        if quantization is None:
-            low = min(spans[name][0] for name in group.sources)
-            high = max(spans[name][1] for name in group.sources)
-            least = SOFTMAX_SCALE if for_softmax.intersection(group.members) else 0.0
-            quantization = quantization_for(low, high, least_scale=least)
-        found.update(dict.fromkeys(group.members, quantization))
-    return found
 
 
 def _biases(

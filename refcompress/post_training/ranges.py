@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from refcompress.integer import Quantization
-from refcompress.integer.quantization import round_half_away
+from refcompress.integer.spans import quantization_for
 from refcompress.post_training.histograms import Histogram, Moments, moments
 
 Ranges = Literal["minmax", "percentile", "mse"]
@@ -120,48 +119,3 @@ def squared_error(exact: Moments, quantization: Quantization) -> float:
     bounds = np.concatenate([[-np.inf], between, [np.inf]])
     mass, first, second = np.diff(exact.upto(bounds), axis=1)
     return float(np.sum(second - 2 * levels * first + levels**2 * mass))
-
-
-def quantization_for(low: float, high: float, *, bits: int = 8, least_scale: float = 0.0) -> Quantization:
-    """Return the quantization whose integers span a range that holds 0 (TFLite's ``ChooseQuantizationParams``).
-
-    The scale is the width of the range over the number of steps. The zero point is rounded from the end of the
-    range at which it is the more accurate, halves away from zero, so that 0 is a level; this moves the range by
-    less than a step.
-
-    Parameters
-    ----------
-    low, high
-        ``low <= 0 <= high``. A range of no width gets the scale 1.
-    bits
-        Width of the integers.
-    least_scale
-        The scale is no smaller; the range then reaches higher.
-
-    References
-    ----------
-    Jacob et al. 2018, "Quantization and training of neural networks for efficient integer-arithmetic-only inference",
-    section 2.1; TensorFlow Lite, ``kernels/internal/quantization_util.h``.
-
-    Examples
-    --------
-    >>> quantization_for(0.0, 6.0).zero_point, quantization_for(-1.0, 1.0).zero_point
-    (-128, -1)
-
-    """
-    least, most = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
-    if low == high:
-        return Quantization(1.0, 0, bits)
-    scale = max(least_scale, float(np.finfo(np.float32).tiny))
-    if scale * (most - least) < high - low:
-        scale = (high - low) / (most - least)
-    else:
-        high = low + scale * (most - least)
-    from_low, from_high = least - low / scale, most - high / scale
-    low_is_better = abs(least) + abs(low / scale) < abs(most) + abs(high / scale)
-    exact = from_low if low_is_better else from_high
-    return Quantization(scale, int(np.clip(_rounded(exact), least, most)), bits)
-
-
-def _rounded(value: float) -> NDArray[np.float64]:
-    return round_half_away(np.asarray(value, np.float64))

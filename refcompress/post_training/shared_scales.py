@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
 from refcompress.graph import Graph, Node
 from refcompress.integer import Quantization
+from refcompress.integer.spans import MOVING, Span
 from refcompress.ops import make_attrs
 from refcompress.passes.rewrite import fresh
-
-# Operators that move integers or choose among them: inputs and output count in the same steps.
-MOVING = frozenset({"AveragePool", "Concat", "Dropout", "Flatten", "GlobalMaxPool", "MaxPool", "Pad", "Reshape"})
 
 # What the integer arithmetic of a function makes, and the range that this is.
 GIVEN: Mapping[str, Quantization] = MappingProxyType(
@@ -25,25 +23,7 @@ _RANGE_OF: Mapping[str, tuple[float, float]] = {"Sigmoid": (0.0, 1.0), "Softmax"
 FUSING = frozenset({"Add", "Conv", "Gemm"})
 FUNCTIONS = frozenset({"Clip", "Relu"})
 
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Activations with one quantization.
-
-    Attributes
-    ----------
-    members
-        All of them.
-    sources
-        Those that are made, not only moved: their values are those of all.
-    given
-        The quantization, if the functions that make the sources leave no choice.
-
-    """
-
-    members: tuple[str, ...]
-    sources: tuple[str, ...]
-    given: Quantization | None = None
+SOFTMAX_SCALE = 2.0**-25  # integer Softmax takes no finer steps than 2^-26
 
 
 def fused(graph: Graph) -> frozenset[str]:
@@ -97,8 +77,8 @@ def rescaled(graph: Graph) -> Graph:
     return replace(graph, nodes=tuple(nodes))
 
 
-def groups(graph: Graph) -> tuple[Group, ...]:
-    """Return the groups of all activations that exist as integers.
+def groups(graph: Graph) -> tuple[Span, ...]:
+    """Return the groups of all activations that exist as integers, their ranges still open.
 
     Parameters
     ----------
@@ -117,7 +97,15 @@ def groups(graph: Graph) -> tuple[Group, ...]:
 
     """
     makers = {node.output: node for node in graph.nodes}
-    return tuple(Group(members, sources, _given(makers, sources[0])) for members, sources in _groups(graph))
+    return tuple(
+        Span(members, sources, least_scale=_least_scale(graph, members), given=_given(makers, sources[0]))
+        for members, sources in _groups(graph)
+    )
+
+
+def _least_scale(graph: Graph, members: Sequence[str]) -> float:
+    read_by_softmax = any(node.op == "Softmax" and node.inputs[0] in members for node in graph.nodes)
+    return SOFTMAX_SCALE if read_by_softmax else 0.0
 
 
 def _given(makers: Mapping[str, Node], name: str) -> Quantization | None:

@@ -21,8 +21,9 @@ from refcompress.files import write_file
 from refcompress.train.constraints import ConstraintState
 from refcompress.train.optimizers import Array, State
 from refcompress.train.plan import Epoch
+from refcompress.train.simulated_activations import Ranges
 
-VERSION = 1
+VERSION = 2
 # what zipfile (RuntimeError: encrypted, or an unknown compression), zlib, json and NumPy raise for damaged bytes
 _DAMAGE = (
     ValueError,
@@ -41,6 +42,37 @@ _DAMAGE = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """All that the parameters of the network, and what is simulated of it, follow from.
+
+    Attributes
+    ----------
+    latents, constraints
+        What the optimizer moves, and the state of each constraint.
+    running
+        Moments of the batch normalizations by parameter.
+    ranges
+        Of simulated activations, as :class:`refcompress.train.simulated_activations.SimulatedActivations` has them.
+
+    """
+
+    latents: Mapping[str, Array]
+    constraints: tuple[ConstraintState, ...]
+    running: Mapping[str, Array]
+    ranges: Ranges
+
+    def copy(self) -> Standing:
+        """Return the same in arrays of its own: steps write into those of now."""
+        return Standing(
+            _copied(self.latents), tuple(map(_copied, self.constraints)), _copied(self.running), _copied(self.ranges)
+        )
+
+
+def _copied(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name: array.copy() for name, array in arrays.items()}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RunState:
     """Where a training stands after a step.
 
@@ -50,29 +82,27 @@ class RunState:
     ----------
     count
         Steps taken.
-    latents, optimizer, constraints
-        What the optimizer moves, what it remembers, and the state of each constraint.
-    running
-        Moments of the batch normalizations by parameter.
+    now
+        What the network is made of.
+    optimizer
+        What the optimizer remembers.
     loss_total
         Sum of the losses of the samples of the unfinished epoch.
     history
         What the finished epochs gave.
     best, best_epoch
-        Parameters of the best epoch so far, and its number; empty and 0 before there is one.
+        What the network of the best epoch so far is made of, and its number; None and 0 before there is one.
     stopped
         Whether patience has run out.
 
     """
 
     count: int
-    latents: Mapping[str, Array]
+    now: Standing
     optimizer: State
-    constraints: tuple[ConstraintState, ...]
-    running: Mapping[str, Array]
     loss_total: float = 0.0
     history: tuple[Epoch, ...] = ()
-    best: Mapping[str, Array] | None = None
+    best: Standing | None = None
     best_epoch: int = 0
     stopped: bool = False
 
@@ -102,7 +132,8 @@ def save(path: str | os.PathLike[str], state: RunState, fingerprint: str) -> Non
         "count": state.count,
         "optimizer_count": state.optimizer.count,
         "slots": list(state.optimizer.slots),
-        "constraints": len(state.constraints),
+        "constraints": len(state.now.constraints),
+        "kept": state.best is not None,
         "loss_total": state.loss_total,
         "history": [asdict(epoch) for epoch in state.history],
         "best_epoch": state.best_epoch,
@@ -154,12 +185,15 @@ def load(path: str | os.PathLike[str], fingerprint: str) -> RunState:
 
 def _parts(state: RunState) -> Iterator[tuple[list[str], NDArray[Any]]]:
     """Yield each array with the way to it."""
-    for what, group in (("latents", state.latents), ("running", state.running), ("best", state.best or {})):
-        yield from (([what, name], array) for name, array in group.items())
+    for when, standing in (("now", state.now), ("best", state.best)):
+        if standing is None:
+            continue
+        for what in ("latents", "running", "ranges"):
+            yield from (([when, what, name], array) for name, array in getattr(standing, what).items())
+        for number, each in enumerate(standing.constraints):
+            yield from (([when, str(number), name], array) for name, array in each.items())
     for slot, group in state.optimizer.slots.items():
         yield from ((["slot", slot, name], array) for name, array in group.items())
-    for number, each in enumerate(state.constraints):
-        yield from ((["constraint", str(number), name], array) for name, array in each.items())
 
 
 def _state(info: Mapping[str, Any], arrays: list[NDArray[Any]]) -> RunState:
@@ -169,13 +203,19 @@ def _state(info: Mapping[str, Any], arrays: list[NDArray[Any]]) -> RunState:
     slots = {slot: groups.get(("slot", slot), {}) for slot in info["slots"]}
     return RunState(
         count=info["count"],
-        latents=groups.get(("latents",), {}),
+        now=_standing("now", info, groups),
         optimizer=State(info["optimizer_count"], slots),
-        constraints=tuple(groups.get(("constraint", str(number)), {}) for number in range(info["constraints"])),
-        running=groups.get(("running",), {}),
         loss_total=info["loss_total"],
         history=tuple(Epoch(**epoch) for epoch in info["history"]),
-        best=groups.get(("best",)),
+        best=_standing("best", info, groups) if info["kept"] else None,
         best_epoch=info["best_epoch"],
         stopped=info["stopped"],
     )
+
+
+def _standing(
+    when: str, info: Mapping[str, Any], groups: Mapping[tuple[str, ...], dict[str, NDArray[Any]]]
+) -> Standing:
+    latents, running, ranges = (groups.get((when, what), {}) for what in ("latents", "running", "ranges"))
+    states = tuple(groups.get((when, str(number)), {}) for number in range(info["constraints"]))
+    return Standing(latents, states, running, ranges)

@@ -1,13 +1,14 @@
 """Constraints as part of the training step: what is trained, what the network runs with, and how the two are tied.
 
 The optimizer moves **latent** arrays; the network runs with **effective** parameters made from them. A constraint says
-how, for the parameters it holds, in five functions:
+how, for the parameters it holds, in six functions:
 
 - ``start(params)``: the first latents, and a state (labels, masks);
 - ``effective(latents, state)``: the parameters the network runs with;
 - ``support(state)``: where parameters can be other than zero, as far as gradients elsewhere are not asked for;
 - ``pull(grads, state)``: gradients of the latents from those of the effective parameters;
-- ``follow(latents, state, count)``: latents and state after the optimizer's step number ``count``.
+- ``follow(latents, state, count)``: latents and state after the optimizer's step number ``count``;
+- ``encoded(latents, state)``: the effective parameters as the trained network stores them.
 
 Parameters that no constraint holds are their own latents. The functions of this module do the same for several
 constraints, each holding parameters of its own.
@@ -21,6 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from refcompress.encodings import Encoding, encode
 from refcompress.errors import DataError, OptionError
 from refcompress.ops.elementwise import pass_where
 
@@ -55,6 +57,10 @@ class Constraint(Protocol):
 
     def follow(self, latents: Arrays, state: ConstraintState, count: int) -> tuple[dict[str, Array], ConstraintState]:
         """Return latents and state after the optimizer's step number ``count``, counted from 1."""
+        ...
+
+    def encoded(self, latents: Arrays, state: ConstraintState) -> dict[str, Encoding]:
+        """Return the effective parameters in an encoding."""
         ...
 
 
@@ -139,6 +145,22 @@ def follow(
         moved.update(own)
         after.append(next_state)
     return moved, tuple(after)
+
+
+def encoded(
+    constraints: Sequence[Constraint], latents: Arrays, states: Sequence[ConstraintState]
+) -> dict[str, Encoding]:
+    """Return all effective parameters in encodings: float32 for those that no constraint holds."""
+    held = {name for each in constraints for name in _own(each, latents)}
+    found: dict[str, Encoding] = {name: encode(array) for name, array in latents.items() if name not in held}
+    for each, state in zip(constraints, states, strict=True):
+        found.update(each.encoded(_own(each, latents), state))
+    return found
+
+
+def as_float32(params: Arrays) -> dict[str, Encoding]:
+    """Return parameters as plain numbers, for constraints that ask for no other encoding."""
+    return {name: encode(array) for name, array in params.items()}
 
 
 def latent_name(name: str, part: str) -> str:

@@ -7,7 +7,7 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refcompress.encodings import Bits, Codebook, Dense, Encoding, decode, encode
-from refcompress.encodings.rows import to_rows
-from refcompress.encodings.values import label_bits
+from refcompress.encodings import decode, encode
 from refcompress.errors import DataError, OptionError
 from refcompress.gradients import gradients
 from refcompress.graph import Graph
 from refcompress.run import Inputs
 from refcompress.train import checkpoints, constraints
-from refcompress.train.checkpoints import RunState
+from refcompress.train.checkpoints import RunState, Standing
 from refcompress.train.clipping import clip_by_global_norm
 from refcompress.train.constraints import Array
 from refcompress.train.modes import running_moments, training_mode
@@ -39,8 +37,8 @@ from refcompress.train.samples import (
     split,
 )
 from refcompress.train.scoring import logits_graph, score_of
+from refcompress.train.simulated_activations import Ends
 from refcompress.train.sparse_operators import sparse_operators
-from refcompress.train.tying import TiedCentroids
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,7 +172,9 @@ def _begin(task: _Task) -> RunState:
     moving = {name: array for name, array in values.items() if name not in kept | frozen}
     latents, states = constraints.start(task.plan.constraints, moving)
     latents = {name: np.array(array) for name, array in latents.items()}  # steps write into them
-    return RunState(0, latents, task.plan.optimizer.start(latents), states, {name: values[name] for name in kept})
+    ranges = {} if task.plan.activations is None else task.plan.activations.start()
+    now = Standing(latents, states, {name: values[name] for name in kept}, ranges)
+    return RunState(0, now, task.plan.optimizer.start(latents))
 
 
 def _advance(task: _Task, state: RunState) -> RunState:
@@ -191,38 +191,37 @@ def _advance(task: _Task, state: RunState) -> RunState:
 
 
 def _step(task: _Task, state: RunState, batch: Samples) -> tuple[RunState, float]:
-    plan, held = task.plan, task.plan.constraints
+    plan, held, now = task.plan, task.plan.constraints, state.now
     mode = training_mode(task.graph, dropout_random(plan, state.count), batch_moments=plan.batch_moments)
-    params = constraints.effective(held, state.latents, state.constraints)
+    params = constraints.effective(held, now.latents, now.constraints)
     targets, values = all_targets(plan, batch), []
+    seen: Ends = {}
 
     def slope(outputs: tuple[Array, ...]) -> tuple[Array]:
         value, gradient = plan.loss(outputs[0], *targets)
         values.append(value)
         return (gradient,)
 
-    given = params if plan.batch_moments else {**params, **state.running}
-    operators = {**sparse_operators(task.graph, constraints.support(held, state.constraints)), **mode.operators}
+    given = params if plan.batch_moments else {**params, **now.running}
+    operators = {**sparse_operators(task.graph, constraints.support(held, now.constraints)), **mode.operators}
+    if plan.activations is not None:
+        operators = plan.activations.operators(task.graph, now.ranges, operators, seen)
     _, _, grads = gradients(task.graph, batch.inputs, slope, params=given, wrt_inputs=False, replaced=operators)
-    pulled = constraints.pull(held, {name: grads[name] for name in params}, state.constraints)
+    pulled = constraints.pull(held, {name: grads[name] for name in params}, now.constraints)
     if plan.clip_norm is not None:
         pulled, _ = clip_by_global_norm(pulled, plan.clip_norm)
     own = {name: grad if grad.flags.writeable else grad.copy() for name, grad in pulled.items()}
-    latents, optimizer = plan.optimizer.step(
-        state.latents, own, state.optimizer, plan.rate_at(state.count), donate=True
-    )
-    latents, states = constraints.follow(held, latents, state.constraints, state.count + 1)
-    running = running_moments(task.graph, state.running, mode.moments, plan.moment_memory)
-    after = replace(
-        state, count=state.count + 1, latents=latents, optimizer=optimizer, constraints=states, running=running
-    )
-    return after, values[0]
+    latents, optimizer = plan.optimizer.step(now.latents, own, state.optimizer, plan.rate_at(state.count), donate=True)
+    latents, states = constraints.follow(held, latents, now.constraints, state.count + 1)
+    running = running_moments(task.graph, now.running, mode.moments, plan.moment_memory)
+    ranges = now.ranges if plan.activations is None else plan.activations.follow(task.graph, now.ranges, seen)
+    after = Standing(latents, states, running, ranges)
+    return replace(state, count=state.count + 1, now=after, optimizer=optimizer), values[0]
 
 
 def _finish_epoch(task: _Task, state: RunState) -> RunState:
     plan, number = task.plan, state.count // task.steps_per_epoch
-    params = _params(task, state)
-    score = None if task.validation is None else _score(task, params, task.validation)
+    score = None if task.validation is None else _score(task, state.now, task.validation)
     epoch = Epoch(number, state.loss_total / len(task.training), score, plan.rate_at(state.count - 1))
     history = (*state.history, epoch)
     state = replace(state, loss_total=0.0, history=history)
@@ -232,33 +231,32 @@ def _finish_epoch(task: _Task, state: RunState) -> RunState:
     if score < best or not state.best_epoch:
         state = replace(state, best_epoch=number)
         if plan.keep == "best":
-            state = replace(state, best={name: array.copy() for name, array in params.items()})
+            state = replace(state, best=state.now.copy())
     waited = number - state.best_epoch
     return replace(state, stopped=plan.patience is not None and waited >= plan.patience)
 
 
-def _score(task: _Task, params: Mapping[str, Array], samples: Samples) -> float:
+def _score(task: _Task, now: Standing, samples: Samples) -> float:
+    params = {**constraints.effective(task.plan.constraints, now.latents, now.constraints), **now.running}
     graph = task.graph.with_params({name: encode(array) for name, array in params.items()})
-    return score_of(graph, samples, task.plan)
-
-
-def _params(task: _Task, state: RunState) -> dict[str, Array]:
-    """Everything that training has changed, as the network uses it."""
-    return {**constraints.effective(task.plan.constraints, state.latents, state.constraints), **state.running}
+    simulated = task.plan.activations
+    operators = None if simulated is None else simulated.operators(graph, now.ranges, {})
+    return score_of(graph, samples, task.plan, operators)
 
 
 def _fitted(graph: Graph, task: _Task, state: RunState) -> Fitted:
-    params = state.best or _params(task, state)
-    tied = {name for each in task.plan.constraints if isinstance(each, TiedCentroids) for name in each.names}
-    changed = {name: _shared(array) if name in tied else encode(array) for name, array in params.items()}
-    last = state.history[-1].number
-    return Fitted(graph.with_params(changed), state.history, state.best_epoch if state.best else last, state.count)
-
-
-def _shared(array: Array) -> Encoding:
-    centroids, labels = np.unique(to_rows(array), return_inverse=True)
-    stream = Bits(labels.reshape(-1).astype(np.uint16), label_bits(centroids.size))
-    return Dense(array.shape, Codebook(centroids.astype(np.float32) + np.float32(0), stream))
+    final, simulated = state.best or state.now, task.plan.activations
+    changed = {
+        **constraints.encoded(task.plan.constraints, final.latents, final.constraints),
+        **constraints.as_float32(final.running),
+    }
+    return Fitted(
+        graph.with_params(changed),
+        state.history,
+        state.best_epoch if state.best else state.history[-1].number,
+        state.count,
+        {} if simulated is None else simulated.quantizations(final.ranges),
+    )
 
 
 def _fingerprint(task: _Task) -> str:
@@ -271,7 +269,9 @@ def _fingerprint(task: _Task) -> str:
     options = (plan.epochs, plan.batch_size, plan.seed, plan.optimizer, plan.clip_norm, plan.frozen, plan.keep)
     more = (plan.keep_from, plan.patience, plan.batch_moments, plan.moment_memory, plan.from_logits, rates)
     held = [(type(each).__name__, each.names) for each in plan.constraints]
-    digest.update(repr((options, more, held, task.graph.inputs, task.graph.outputs, task.graph.nodes)).encode())
+    simulated = None if plan.activations is None else (plan.activations.spans, plan.activations.memory)
+    network = (task.graph.inputs, task.graph.outputs, task.graph.nodes)
+    digest.update(repr((options, more, held, simulated, *network)).encode())
     for name, array in _arrays(task):
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -11,8 +11,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from refcompress.encodings import Encoding
 from refcompress.errors import DataError, OptionError
-from refcompress.train.constraints import Array, Arrays, ConstraintState, check_names, zeroed
+from refcompress.train.constraints import Array, Arrays, ConstraintState, as_float32, check_names, zeroed
 from refcompress.train.schedules import Schedule
 
 Mask = NDArray[np.bool_]
@@ -85,6 +86,10 @@ class Masks:
         """Set pruned weights back to zero."""
         return _masked(latents, state), state
 
+    def encoded(self, latents: Arrays, state: ConstraintState) -> dict[str, Encoding]:
+        """Return the effective parameters as float32."""
+        return as_float32(self.effective(latents, state))
+
 
 @dataclass(frozen=True, slots=True)
 class GradualMasks:
@@ -156,6 +161,10 @@ class GradualMasks:
         kept = {name: np.logical_and(masks[name], state[name]) for name in self.names}
         return _masked(held, kept), kept
 
+    def encoded(self, latents: Arrays, state: ConstraintState) -> dict[str, Encoding]:
+        """Return the effective parameters as float32."""
+        return as_float32(self.effective(latents, state))
+
 
 @dataclass(frozen=True, slots=True)
 class RecomputedMasks:
@@ -208,6 +217,10 @@ class RecomputedMasks:
     def follow(self, latents: Arrays, state: ConstraintState, count: int) -> tuple[dict[str, Array], ConstraintState]:
         """Prune the smallest weights of now."""
         return self._pruned(latents, count), state
+
+    def encoded(self, latents: Arrays, state: ConstraintState) -> dict[str, Encoding]:
+        """Return the effective parameters as float32."""
+        return as_float32(self.effective(latents, state))
 
     def _pruned(self, arrays: Arrays, count: int) -> dict[str, Array]:
         return _masked(arrays, magnitude_masks(arrays, self.sparsity(count), scope=self.scope))

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from refcompress.errors import OptionError
 from refcompress.graph import Graph
+from refcompress.integer import Quantization
 from refcompress.train import losses
 from refcompress.train.constraints import Array, Constraint
 from refcompress.train.optimizers import Adam, Optimizer
 from refcompress.train.schedules import Schedule
+from refcompress.train.simulated_activations import SimulatedActivations
 
 Loss = Callable[..., tuple[float, Array]]
 Score = Callable[..., float]
@@ -44,6 +46,9 @@ class Plan:
         ``(output, *targets) -> number``, the smaller the better, of all validation samples; None for the loss.
     constraints
         Masks, surgery, tied centroids: each holds parameters of its own.
+    activations
+        Those that are rounded to integers in training and validation, gradients passing straight through; None for
+        real numbers.
     frozen
         Names or globs of parameters that do not move.
     clip_norm
@@ -88,6 +93,7 @@ class Plan:
     from_logits: bool = True
     score: Score | None = None
     constraints: tuple[Constraint, ...] = ()
+    activations: SimulatedActivations | None = None
     frozen: tuple[str, ...] = ()
     clip_norm: float | None = None
     augment: Augment | None = None
@@ -188,13 +194,17 @@ class Fitted:
     Attributes
     ----------
     graph
-        The network with its new parameters: tied weights as codebooks, all others as float32.
+        The network with its new parameters: tied weights as codebooks, quantized ones as integers, all others as
+        float32.
     history
         What each epoch gave.
     best_epoch
         The epoch, from 1, whose weights these are; 0 if they are those from before the training.
     steps
         Steps taken.
+    quantizations
+        Of the activations that were simulated: with them :func:`refcompress.quantize_network` makes the integer network
+        that was trained. Empty if none were.
 
     """
 
@@ -202,6 +212,7 @@ class Fitted:
     history: tuple[Epoch, ...]
     best_epoch: int
     steps: int
+    quantizations: Mapping[str, Quantization] = field(default_factory=dict)
 
 
 def error_rate(output: Array, labels: NDArray[Any], *_others: object) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,7 @@ from refcompress.run import Inputs, check_inputs
 from refcompress.train.plan import Plan
 
 Targets = ArrayLike | tuple[ArrayLike, ...]
+_CALIBRATING = 1024  # samples at most
 # what random numbers are for: each purpose has streams of its own
 _SPLIT, _ORDER, _AUGMENT, _DROPOUT = range(4)
 
@@ -41,6 +43,25 @@ class Samples:
 
     def __getitem__(self, which: NDArray[np.intp]) -> Samples:
         return Samples({name: a[which] for name, a in self.inputs.items()}, tuple(a[which] for a in self.targets))
+
+
+def calibration_samples(graph: Graph, inputs: Inputs) -> dict[str, NDArray[Any]]:
+    """Return up to 1024 samples, evenly spaced: where they are sorted by class, all classes are among them.
+
+    Parameters
+    ----------
+    graph, inputs
+        A network and what it takes.
+
+    Raises
+    ------
+    DataError
+        The inputs do not fit the network.
+
+    """
+    arrays = check_inputs(graph, inputs)
+    every = max(1, math.ceil(len(next(iter(arrays.values()), ())) / _CALIBRATING))
+    return {name: array[::every] for name, array in arrays.items()}
 
 
 def samples_of(graph: Graph, inputs: Inputs, targets: Targets) -> Samples:

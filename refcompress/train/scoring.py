@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from refcompress.graph import Graph
 from refcompress.integer import IntegerNetwork, Quantization, run_dequantized
+from refcompress.ops.base import Op
 from refcompress.run import Inputs, run
 from refcompress.train.constraints import Array
 from refcompress.train.plan import Plan
@@ -67,9 +69,9 @@ def _made(network: IntegerNetwork, graph: Graph) -> dict[str, Quantization]:
     return {name: each for name, each in network.quantizations.items() if name in names}
 
 
-def score_of(graph: Graph, samples: Samples, plan: Plan) -> float:
-    """Return the score of a network whose output is what the loss takes."""
-    return _judged(run(graph, samples.inputs, batch_size=_BATCH)[0], samples, plan)
+def score_of(graph: Graph, samples: Samples, plan: Plan, replaced: Mapping[str, Op] | None = None) -> float:
+    """Return the score of a network whose output is what the loss takes, some operators replaced."""
+    return _judged(run(graph, samples.inputs, batch_size=_BATCH, replaced=replaced)[0], samples, plan)
 
 
 def _judged(output: Array, samples: Samples, plan: Plan) -> float:

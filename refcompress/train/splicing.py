@@ -10,8 +10,9 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from refcompress.encodings import Encoding
 from refcompress.errors import OptionError
-from refcompress.train.constraints import Array, Arrays, ConstraintState, check_names, zeroed
+from refcompress.train.constraints import Array, Arrays, ConstraintState, as_float32, check_names, zeroed
 
 Thresholds = Mapping[str, tuple[float, float]]
 
@@ -106,6 +107,10 @@ class Splicing:
             low, high = self.thresholds[name]
             masks[name] = np.where(state[name], _above(array, low), _above(array, high))
         return dict(latents), masks
+
+    def encoded(self, latents: Arrays, state: ConstraintState) -> dict[str, Encoding]:
+        """Return the effective parameters as float32."""
+        return as_float32(self.effective(latents, state))
 
     def updates(self, count: int) -> bool:
         """Whether step number ``count``, counted from 1, updates the masks.

@@ -8,7 +8,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from refcompress.encodings import Bits, Codebook, Dense, Encoding, IntegerCodebook
+from refcompress.encodings.rows import to_rows
+from refcompress.encodings.values import MAX_INTEGER_CENTROIDS, label_bits
 from refcompress.errors import DataError, OptionError
+from refcompress.integer.weight_scales import centroid_steps
 from refcompress.train.constraints import Array, Arrays, ConstraintState, check_names, latent_name
 
 Gradient = Literal["sum", "mean"]
@@ -31,6 +35,10 @@ class TiedCentroids:
     of the effective weight moves as if nothing were tied (a straight-through estimate); after every n-th step each
     weight that is not zero goes to the centroid nearest to its own value, halfway to the lower one.
 
+    With ``integers`` the network runs with int8 for centroids, whose scale is that of
+    :func:`refcompress.integer.weight_scales.centroid_steps`; what learns are centroids that are no integers, as if
+    nothing were rounded (a straight-through estimate).
+
     The latent of a parameter ``w`` is ``w:centroids``, increasing at the start; with re-assignment also ``w``, the
     members' own values.
 
@@ -44,6 +52,8 @@ class TiedCentroids:
         Steps from one re-assignment to the next; 0 for none.
     zero_learns
         Whether zero is a value like any other.
+    integers
+        Whether centroids are rounded to int8; a weight then has at most 256 of them, zero included.
 
     Raises
     ------
@@ -68,6 +78,7 @@ class TiedCentroids:
     gradient: Gradient = "sum"
     reassign_every: int = 0
     zero_learns: bool = False
+    integers: bool = False
 
     def __post_init__(self) -> None:
         if self.gradient not in get_args(Gradient):
@@ -81,7 +92,7 @@ class TiedCentroids:
         Raises
         ------
         DataError
-            A weight has more than 4096 distinct values, or one that is not finite.
+            A weight has more than 4096 distinct values, or 256 if they are integers, or one that is not finite.
 
         """
         check_names(self.names, params, "parameters")
@@ -89,7 +100,8 @@ class TiedCentroids:
         labels: dict[str, NDArray[Any]] = {}
         for name in self.names:
             values = params[name]
-            centroids = _distinct(name, values, zero_learns=self.zero_learns)
+            most = MAX_INTEGER_CENTROIDS - (not self.zero_learns) if self.integers else MAX_CENTROIDS
+            centroids = _distinct(name, values, most, zero_learns=self.zero_learns)
             found = np.searchsorted(centroids, values) + 1
             labels[name] = np.where((values == 0) & (not self.zero_learns), 0, found).astype(np.uint16)
             labels[latent_name(name, "count")] = np.array(centroids.size)
@@ -100,11 +112,35 @@ class TiedCentroids:
 
     def effective(self, latents: Arrays, state: ConstraintState) -> dict[str, Array]:
         """Return the weights: each its centroid."""
-        params = {}
+        return {name: self._values(name, latents, state)[state[name]] for name in self.names}
+
+    def _values(self, name: str, latents: Arrays, state: ConstraintState) -> Array:
+        """Return what labels stand for: 0, and the centroids."""
+        centroids = latents[latent_name(name, "centroids")]
+        if self.integers:
+            steps, scale = self._steps(name, latents, state)
+            return (steps * scale).astype(centroids.dtype)
+        return np.concatenate([np.zeros(1, centroids.dtype), centroids])
+
+    def _steps(self, name: str, latents: Arrays, state: ConstraintState) -> tuple[NDArray[np.int64], float]:
+        """Return what labels stand for as integers, and their scale."""
+        values = np.append(0.0, latents[latent_name(name, "centroids")].astype(np.float64))
+        return centroid_steps(values, np.bincount(state[name].reshape(-1), minlength=values.size))
+
+    def encoded(self, latents: Arrays, state: ConstraintState) -> dict[str, Encoding]:
+        """Return codebooks of the centroids that are in use."""
+        found: dict[str, Encoding] = {}
         for name in self.names:
-            centroids = latents[latent_name(name, "centroids")]
-            params[name] = np.concatenate([np.zeros(1, centroids.dtype), centroids])[state[name]]
-        return params
+            labels = to_rows(state[name]).reshape(-1)
+            if self.integers:
+                steps, scale = self._steps(name, latents, state)
+                used, stream = _labelled(steps[labels])
+                found[name] = Dense(state[name].shape, IntegerCodebook(used.astype(np.int8), scale, stream))
+            else:
+                used, stream = _labelled(self._values(name, latents, state)[labels])
+                book = Codebook(used.astype(np.float32) + np.float32(0), stream)
+                found[name] = Dense(state[name].shape, book)
+        return found
 
     def support(self, state: ConstraintState) -> dict[str, NDArray[np.bool_]]:
         """Return where there is a centroid, unless zero is one."""
@@ -159,13 +195,19 @@ def nearest(values: Array, centroids: Array) -> NDArray[np.intp]:
     return np.asarray(order[first][np.searchsorted(middles, values.astype(np.float64))])
 
 
-def _distinct(name: str, values: Array, *, zero_learns: bool) -> Array:
+def _labelled(values: NDArray[Any]) -> tuple[NDArray[Any], Bits]:
+    """Return the distinct values, and which of them each is."""
+    used, places = np.unique(values, return_inverse=True)
+    return used, Bits(places.reshape(-1).astype(np.uint16), label_bits(used.size))
+
+
+def _distinct(name: str, values: Array, most: int, *, zero_learns: bool) -> Array:
     if not np.isfinite(values).all():
         raise DataError(f"the weight {name!r} holds NaN or infinity; repair the checkpoint")
     centroids = np.unique(values if zero_learns else values[values != 0])
-    if centroids.size > MAX_CENTROIDS:
+    if centroids.size > most:
         raise DataError(
-            f"the weight {name!r} has {centroids.size} distinct values; at most {MAX_CENTROIDS} can be tied: "
+            f"the weight {name!r} has {centroids.size} distinct values; at most {most} can be tied: "
             "share its weights first"
         )
     return centroids

@@ -21,6 +21,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "train.fine_tune": {},
     "train.prune_gradually": {"sparsity": 0.6, "every": 1},
     "train.prune_iteratively": {"sparsities": (0.3, 0.5, 0.7)},
+    "train.quantize_aware": {"weight_bits": 4},
     "train.raise_threshold": {"start": 0.5, "step": 0.3, "budget": 0.05, "max_rounds": 3},
     "train.surgery": {"rate": 0.3},
 }
@@ -67,7 +68,7 @@ def test_a_method_that_was_killed_goes_on_to_the_same_bytes(name: str, place: in
     whole = run(name)
     directory = tmp_path / "made" / "when missing"
     killed = place <= whole.steps
-    assert killed or name in {"train.fine_tune", "train.prune_gradually", "train.surgery"}
+    assert killed or name in {"train.fine_tune", "train.prune_gradually", "train.quantize_aware", "train.surgery"}
     if killed:
         with pytest.raises(KilledError):
             run(name, directory=directory, progress=killer(place))
@@ -86,6 +87,8 @@ def test_a_method_that_was_killed_goes_on_to_the_same_bytes(name: str, place: in
         ("train.prune_gradually", {"sparsity": 0.7}),
         ("train.prune_gradually", {"layers": [LayerRule("fc1", {"sparsity": 0.7})]}),
         ("train.prune_iteratively", {"sparsities": (0.3, 0.5, 0.8)}),
+        ("train.quantize_aware", {"range_memory": 0.9}),
+        ("train.quantize_aware", {"layers": [LayerRule("fc1", {"weight_bits": 3})]}),
         ("train.raise_threshold", {"budget": 0.04}),
         ("train.surgery", {"gamma": 0.0}),
     ],
