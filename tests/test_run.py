@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import weakref
@@ -249,3 +250,15 @@ def test_dense_networks_run_without_numba() -> None:
         "assert not {'numba', 'scipy', 'h5py'} & set(sys.modules), sorted(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_replaced_operators_run_in_place_of_those_of_their_nodes() -> None:
+    graph, inputs = network(), images(3)
+    twice = ops.find_op("Relu")
+    replaced = {"relu": dataclasses.replace(twice, forward=lambda *a: 2 * twice.forward(*a))}
+    before, after = run(graph, inputs), run(graph, inputs, replaced=replaced)
+    relu = run_all(graph, inputs)["c"]
+    cut = Graph((TensorSpec("c", relu.shape[1:]), *graph.inputs[1:]), graph.outputs, graph.nodes[3:], graph.params)
+    expected = run(cut, {"c": 2 * relu, "prior": inputs["prior"]})
+    assert [each.tobytes() for each in after] == [each.tobytes() for each in expected]
+    assert not np.array_equal(before[1], after[1])

@@ -161,3 +161,22 @@ def test_it_becomes_c_and_is_verified(tmp_path: Path, capsys: pytest.CaptureFixt
     capsys.readouterr()
     assert main(["verify", model, str(tmp_path / "xy.npz")]) == 0
     assert "y is exactly what" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("last", ["quantize_network", "train.quantize_aware"])
+def test_a_recipe_that_trains_ends_in_integers(last: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, output, data = _paths(tmp_path)
+    np.savez(tmp_path / "train.npz", x=X, y=Y, x_val=X, y_val=Y)
+    epochs = "epochs = 2\n" if last.startswith("train") else ""
+    text = f'[[pass]]\nname = "train.fine_tune"\nepochs = 2\n[[pass]]\nname = "{last}"\n{epochs}weight_bits = 4'
+    (tmp_path / "r.toml").write_text(text, "utf-8")
+    argv = ["compress", model, "--recipe", str(tmp_path / "r.toml"), "--train", str(tmp_path / "train.npz")]
+    assert main([*argv, "-o", output, "--data", data, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    network = refcompress.load_integer(output)
+    assert document["file_bytes"] == Path(output).stat().st_size
+    assert document["accuracy_after"]["correct"] == accuracy(network, X, Y).correct
+    assert [stage["name"] for stage in document["stages"]] == ["as given", "train.fine_tune", last, "encoded"]
+    assert document["stages"][-1]["validation"] == pytest.approx(1 - accuracy(network, X, Y).share, abs=2 / 40)
+    widths = {p["name"]: p["value_bits"] for p in document["parameters"]}
+    assert widths["fc1/kernel"] == 4

@@ -6,14 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from checks import digit_networks
 from checks.small_networks import classifier
 
 from refcompress.encodings import encode
 from refcompress.errors import DataError
 from refcompress.graph import Node
+from refcompress.integer import dequantize, quantize, run_integer_all
 from refcompress.ops import NoAttrs
+from refcompress.post_training import quantize_network
 from refcompress.run import run
 from refcompress.train import Dataset, Plan, error_rate, fit, losses, score
+from refcompress.train.samples import calibration_samples
 from refcompress.train.scoring import logits_graph
 
 RNG = np.random.default_rng(0)
@@ -63,3 +67,26 @@ def test_an_output_that_another_node_reads_is_kept_for_it() -> None:
 def test_arrays_that_do_not_fit_are_refused() -> None:
     with pytest.raises(DataError, match="there must be one for each"):
         score(classifier(), X, LABELS[:5], Plan(epochs=1))
+
+
+def test_an_integer_network_is_scored_by_what_its_integers_are() -> None:
+    graph, data = digit_networks.trained(), digit_networks.dataset()
+    network = quantize_network(graph, data.inputs)
+    x, labels = data.validation
+    every = run_integer_all(network, quantize(x, network.quantizations["image"]))
+    logits, known = every["fc2"], network.quantizations["fc2"]
+    assert (
+        score(network, x, labels, Plan(epochs=1)) == losses.softmax_cross_entropy(dequantize(logits, known), labels)[0]
+    )
+    plan = Plan(epochs=1, score=error_rate)
+    assert score(network, x, labels, plan) == error_rate(logits, np.asarray(labels))
+    as_probabilities = Plan(epochs=1, score=error_rate, from_logits=False)
+    assert score(network, x, labels, as_probabilities) == error_rate(every["probabilities"], np.asarray(labels))
+
+
+@pytest.mark.parametrize(("count", "step"), [(1, 1), (1024, 1), (1025, 2), (5000, 5)])
+def test_calibration_takes_up_to_1024_samples_from_everywhere(count: int, step: int) -> None:
+    x = np.arange(count, dtype=np.float32).repeat(64).reshape(count, 8, 8, 1)
+    found = calibration_samples(digit_networks.untrained(), x)["image"][:, 0, 0, 0]
+    assert np.array_equal(found, np.arange(count)[::step])
+    assert len(found) <= 1024
