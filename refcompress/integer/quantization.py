@@ -114,11 +114,12 @@ def round_half_away(values: NDArray[Any]) -> NDArray[Any]:
     array([ 1., -1.,  1.,  0.])
 
     """
-    whole = np.trunc(values)
-    with np.errstate(invalid="ignore"):  # of infinite values, which stay so
-        beyond = np.abs(values - whole) >= 0.5
-    result: NDArray[Any] = np.where(beyond, whole + np.copysign(1, values), whole).astype(values.dtype)
-    return result
+    # with a half itself, the number below 1/2 would become 1; with the one below it, halves still round to the next
+    almost = np.nextafter(values.dtype.type(0.5), values.dtype.type(0))
+    moved: NDArray[Any] = np.asarray(np.copysign(almost, values))
+    moved += values
+    np.trunc(moved, out=moved)
+    return moved
 
 
 def saturate(integers: NDArray[Any], low: int, high: int) -> NDArray[np.int8]:

@@ -53,7 +53,8 @@ def quantize_aware(
     Batch normalization is folded first, with the moments it has. Then weights and activations are rounded in every
     step, and gradients pass through the roundings. What has learned is what is kept: weights that are integers, and
     the quantizations of the activations, from which ``refcompress.quantize_network(fitted.graph,
-    quantizations=fitted.quantizations)`` makes the integer network that was simulated.
+    quantizations=fitted.quantizations)`` makes the integer network that was simulated. Biases learn as real numbers;
+    they are rounded then, to half a step of their 32 bits.
 
     Pruned weights stay zero. Shared weights stay shared: their values are rounded to int8, and learn from the gradients
     of all weights that have them (Han, Mao & Dally 2016, section 3.3).

@@ -8,7 +8,9 @@ from refcompress.train.fit import fit
 from refcompress.train.masks import GradualMasks, Masks, RecomputedMasks, magnitude_masks, masks_of
 from refcompress.train.optimizers import Adam, AdamW, Sgd
 from refcompress.train.plan import Epoch, Fitted, Plan, Progress, error_rate
+from refcompress.train.quantized_weights import QuantizedWeights, WeightGrid
 from refcompress.train.scoring import score
+from refcompress.train.simulated_activations import SimulatedActivations
 from refcompress.train.splicing import Splicing, thresholds_from
 from refcompress.train.tying import TiedCentroids
 
@@ -22,10 +24,13 @@ __all__ = [
     "Masks",
     "Plan",
     "Progress",
+    "QuantizedWeights",
     "RecomputedMasks",
     "Sgd",
+    "SimulatedActivations",
     "Splicing",
     "TiedCentroids",
+    "WeightGrid",
     "augment",
     "error_rate",
     "fit",

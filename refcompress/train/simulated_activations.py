@@ -117,7 +117,7 @@ def fake_quantize(values: Array, quantization: Quantization) -> Array:
     array([  0.5,  -9. ,  63.5], dtype=float32)
 
     """
-    return _steps(values, quantization).clip(*_limits(quantization)) * values.dtype.type(quantization.scale)
+    return _real(_steps(values, quantization), quantization)
 
 
 def within(values: Array, quantization: Quantization) -> NDArray[np.bool_]:
@@ -129,14 +129,23 @@ def within(values: Array, quantization: Quantization) -> NDArray[np.bool_]:
     array([False,  True,  True, False])
 
     """
-    steps = _steps(values, quantization)
-    low, high = _limits(quantization)
-    return np.asarray((steps >= low) & (steps <= high))
+    return _inside(_steps(values, quantization), quantization)
 
 
 def _steps(values: Array, quantization: Quantization) -> Array:
     with np.errstate(over="ignore"):
         return np.asarray(round_half_away(values / values.dtype.type(quantization.scale)))
+
+
+def _real(steps: Array, quantization: Quantization) -> Array:
+    real = steps.clip(*_limits(quantization))
+    real *= steps.dtype.type(quantization.scale)
+    return real
+
+
+def _inside(steps: Array, quantization: Quantization) -> NDArray[np.bool_]:
+    low, high = _limits(quantization)
+    return np.asarray((steps >= low) & (steps <= high))
 
 
 def _limits(quantization: Quantization) -> tuple[int, int]:
@@ -147,24 +156,25 @@ def _rounded(
     op: Op, node: Node, reads: Sequence[Quantization | None], makes: Quantization | None, seen: Ends | None
 ) -> Op:
     """Return an operator that rounds; between forward and backward it keeps what it computed with."""
-    kept: list[tuple[list[Array], Array]] = []
+    kept: list[tuple[list[Array], Array, Array]] = []
 
     def forward(attrs: Any, inputs: Sequence[Array], params: Params) -> Array:
         taken = [x if each is None else fake_quantize(x, each) for x, each in zip(inputs, reads, strict=True)]
         made = op.forward(attrs, taken, params)
-        kept[:] = [(taken, made)]
+        steps = made if makes is None else _steps(made, makes)
+        kept[:] = [(taken, made, steps)]
         if makes is None:
             return made
         if seen is not None:
             seen[node.output] = float(made.min(initial=0)), float(made.max(initial=0))
-        return fake_quantize(made, makes)
+        return _real(steps, makes)
 
-    def passed(cotangent: Array) -> Array:
-        return cotangent if makes is None else pass_where(within(kept[0][1], makes), cotangent)
+    def passed(steps: Array, cotangent: Array) -> Array:
+        return cotangent if makes is None else pass_where(_inside(steps, makes), cotangent)
 
     def vjp(attrs: Any, _inputs: Sequence[Array], params: Params, _output: Array, cotangent: Array) -> Cotangents:
-        taken, made = kept[0]
-        return op.vjp(attrs, taken, params, made, passed(cotangent))
+        taken, made, steps = kept[0]
+        return op.vjp(attrs, taken, params, made, passed(steps, cotangent))
 
     own = op.param_vjp
     if own is None:
@@ -173,7 +183,7 @@ def _rounded(
     def param_vjp(
         attrs: Any, _inputs: Sequence[Array], params: Params, _output: Array, cotangent: Array
     ) -> dict[str, Array]:
-        taken, made = kept[0]
-        return own(attrs, taken, params, made, passed(cotangent))
+        taken, made, steps = kept[0]
+        return own(attrs, taken, params, made, passed(steps, cotangent))
 
     return replace(op, forward=forward, vjp=vjp, param_vjp=param_vjp)

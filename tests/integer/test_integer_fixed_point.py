@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from checks import tflite_arithmetic as oracle
@@ -60,9 +62,21 @@ def test_factors_at_the_edges(real: float, significand: int, shift: int) -> None
 
 @given(st.floats(-1e6, 1e6))
 def test_halves_are_rounded_away_from_zero(value: float) -> None:
-    from fractions import Fraction
-
     assert round_half_away(np.array([value]))[0] == oracle.half_away(Fraction(value))
+
+
+@given(st.integers(0, 2**25), st.integers(-2, 2), st.booleans(), st.sampled_from([np.float32, np.float64]))
+def test_numbers_next_to_halves_are_rounded_exactly(doubled: int, away: int, negative: bool, dtype: type) -> None:
+    value = dtype(doubled) / dtype(2)
+    for _ in range(abs(away)):
+        value = np.nextafter(value, dtype(away * np.inf))
+    value = -value if negative else value
+    assert round_half_away(np.array([value], dtype))[0] == oracle.half_away(Fraction(float(value)))
+
+
+def test_infinite_numbers_and_none_stay_what_they_are() -> None:
+    found = round_half_away(np.array([np.inf, -np.inf, np.nan], np.float32))
+    assert np.array_equal(found, [np.inf, -np.inf, np.nan], equal_nan=True)
 
 
 @pytest.mark.parametrize("integer_bits", [4, 5])

@@ -78,8 +78,6 @@ def _check_simulated(fitted: Fitted) -> None:
             unit = step.inputs[0].scale * integers.scales_of(step.params["weight"]).astype(np.float64)
             away = np.abs(step.bias * unit - decode(fitted.graph.params[step.node.params["bias"]]))
             assert (away <= 0.501 * unit).all()
-            # whoever computes with real biases is off by less than a tenth of a step
-            assert away.max() < 0.1 * step.result.scale
     x = digit_networks.dataset().validation_inputs
     found = run_integer_all(network, quantize(x, network.quantizations["image"]))
     steps = largest_steps(fitted.graph, network, found)
