@@ -14,6 +14,8 @@ from checks.keras_files import image_input, layer, sequential
 
 from refcompress import formats
 from refcompress.errors import FormatError, OptionError
+from refcompress.graph import Graph, TensorSpec
+from refcompress.integer import IntegerNetwork
 
 MODEL = sequential(image_input("x", 4), layer("Dense", "d", units=2, use_bias=False))
 WEIGHTS = {"d": {"d/kernel:0": np.ones((4, 2), np.float32)}}
@@ -55,7 +57,7 @@ def test_an_archive_is_seen_by_its_content(tmp_path: Path, name: str) -> None:
 def test_a_tflite_model_is_refused_saying_what_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(100))
-    with pytest.raises(FormatError, match=r"refcompress\.formats\.tflite\.load"):
+    with pytest.raises(FormatError, match=r"refcompress\.load_integer"):
         formats.load(path)
 
 
@@ -86,3 +88,28 @@ def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
 def test_h5py_is_imported_by_the_first_hdf5_file_only() -> None:
     code = "import sys, refcompress.formats; sys.exit('h5py' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_integer_networks_are_loaded_by_their_content(tmp_path: Path) -> None:
+    pytest.importorskip("tflite", reason="needs the extra tflite")
+    from checks.tflite_networks import conv
+
+    (tmp_path / "a.rcz").write_bytes(conv(np.random.default_rng(0)))
+    network = formats.load_integer(tmp_path / "a.rcz")
+    assert isinstance(network, IntegerNetwork)
+    formats.save(network, tmp_path / "b.tflite")
+    again = formats.load_integer(tmp_path / "b.tflite")
+    assert again.quantizations == network.quantizations
+    assert all(formats.holds_integers(tmp_path / name) for name in ("a.rcz", "b.tflite"))
+
+
+def test_what_holds_no_integer_network_is_refused(tmp_path: Path) -> None:
+    formats.save(Graph((TensorSpec("x", (1,)),), ("x",), (), {}), tmp_path / "real.rcz")
+    (tmp_path / "text").write_bytes(b"something else")
+    assert not any(formats.holds_integers(tmp_path / name) for name in ("real.rcz", "text"))
+    with pytest.raises(FormatError, match=r"a network of real numbers; refcompress\.load reads it"):
+        formats.load_integer(tmp_path / "real.rcz")
+    with pytest.raises(FormatError, match=r"no \.rcz container and no \.tflite file"):
+        formats.load_integer(tmp_path / "text")
+    with pytest.raises(OptionError, match="cannot be read"):
+        formats.load_integer(tmp_path / "missing")
