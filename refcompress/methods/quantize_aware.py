@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,6 +14,7 @@ from refcompress.errors import OptionError
 from refcompress.graph import Graph
 from refcompress.methods import rounds
 from refcompress.methods.rounds import Directory, Report
+from refcompress.methods.trained_weights import trained_weights
 from refcompress.passes import quantize
 from refcompress.passes.rules import LayerRule, Weight, check_number
 from refcompress.post_training.integer_weights import Scales, integer_weight, with_weight_options
@@ -132,10 +132,10 @@ def quantize_aware(
     chosen = list(with_weight_options(form, layers, defaults, {"Conv": conv_scales, "Gemm": gemm_scales}))
     samples = calibration_samples(form, data.inputs)
     spans = observed(form, samples, ranges=ranges, percentile=percentile, known={})
-    still = [(weight, own) for weight, own in chosen if any(fnmatch.fnmatchcase(weight.name, p) for p in plan.frozen)]
-    form = form.with_params({weight.name: _rounded(weight, own) for weight, own in still})
+    moving = {weight.name for weight in trained_weights(form, plan)}
+    form = form.with_params({weight.name: _rounded(weight, own) for weight, own in chosen if weight.name not in moving})
     tied = TiedCentroids((), gradient, reassign_every, integers=True)
-    held = _constraints([each for each in chosen if each not in still], tied)
+    held = _constraints([(weight, own) for weight, own in chosen if weight.name in moving], tied)
     options = {
         "ranges": ranges,
         "percentile": percentile,

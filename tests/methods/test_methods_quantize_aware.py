@@ -20,6 +20,7 @@ from refcompress.integer import IntegerNetwork, quantize, run_dequantized, run_i
 from refcompress.methods import fine_tune, quantize_aware
 from refcompress.passes import LayerRule, prune, share_weights
 from refcompress.post_training import quantize_network
+from refcompress.post_training.network import prepared
 from refcompress.recipe import parse
 from refcompress.train import Dataset, Fitted, Masks, Plan, error_rate
 from refcompress.train.schedules import cosine
@@ -131,6 +132,21 @@ def test_two_and_three_values_take_a_bit_or_two_in_the_file(values: int) -> None
     weights = sum(decode(network.graph.params[name]).size for name in digit_networks.WEIGHTS)
     assert len(data) < weights * (values - 1) / 8 + 300
     assert integer.to_bytes(integer.from_bytes(data)) == data
+
+
+@pytest.mark.parametrize("values", [2, 3])
+def test_convolutions_of_two_and_three_values_run_as_c(values: int) -> None:
+    graph = share_weights.kmeans(prepared(image_network()), bits=1, zero="clustered")
+    if values == 3:
+        graph = share_weights.kmeans(prune.threshold(prepared(image_network()), q=0.5), bits=1)
+    x = np.asarray(digit_networks.dataset().validation_inputs)
+    network = smallest(quantize_network(graph, x))
+    for step in network.steps:
+        if step.params:
+            book = step.params["weight"].values
+            assert isinstance(book, IntegerCodebook)
+            assert len(book.centroids) == values
+    check_export(network, quantize(x[:3], network.quantizations["image"]))
 
 
 def test_shared_values_move_and_keep_their_members() -> None:
