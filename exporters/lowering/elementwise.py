@@ -1,0 +1,53 @@
+"""Functions of single elements, batch normalization and Softmax."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from exporters.lowering.context import Context, Rule
+from exporters.program import Step, Tensor
+from refcompress import encodings
+from refcompress.graph import Node
+from refcompress.ops.batch_normalization import factor_and_offset
+
+
+def batch_normalization(node: Node, context: Context) -> Iterator[Step]:
+    """Lower a BatchNormalization to a factor and an offset for each channel."""
+    params = {role: context.graph.params[name] for role, name in node.params.items()}
+    parts = zip(("factor", "offset"), factor_and_offset(node.attrs, params), strict=True)
+    channels = context.shape(node)[-1]
+    arrays = {}
+    for role, part in parts:
+        with np.errstate(over="ignore"):
+            dense = encodings.encode(np.broadcast_to(part, (channels,)).astype(np.float32))
+        arrays[role] = Tensor(f"{node.name}\0{role}", f"{node.name} {role}", dense)
+    sizes = {"pixels": math.prod(context.shape(node)[:-1]), "channels": channels}
+    yield Step("batch_norm", node.name, context.inputs(node), node.output, sizes=sizes, arrays=arrays, overwrites=(0,))
+
+
+def elementwise(kernel: str) -> Rule:
+    """Make the rule of a function of single elements without attributes."""
+
+    def rule(node: Node, context: Context) -> Iterator[Step]:
+        sizes = {"n": math.prod(context.shape(node))}
+        yield Step(kernel, node.name, context.inputs(node), node.output, sizes=sizes, overwrites=(0,))
+
+    return rule
+
+
+def clip(node: Node, context: Context) -> Iterator[Step]:
+    """Lower a Clip."""
+    floats = {"least": node.attrs.min, "most": node.attrs.max}
+    for step in elementwise("clip")(node, context):
+        yield replace(step, floats=floats)
+
+
+def softmax(node: Node, context: Context) -> Iterator[Step]:
+    """Lower a Softmax over the last axis."""
+    *lead, n = context.shape(node)
+    sizes = {"rows": math.prod(lead), "n": n}
+    yield Step("softmax", node.name, context.inputs(node), node.output, sizes=sizes, overwrites=(0,))
