@@ -42,10 +42,10 @@ class Context:
         """Shape of the output, without the batch axis."""
         return self.shapes[node.output]
 
-    def weight(self, node: Node) -> Tensor:
+    def weight(self, node: Node, role: str = "weight") -> Tensor:
         """Return a weight that is streamed."""
-        name = node.params["weight"]
-        return Tensor(name, f"{node.name} weight", real(single_streams(self.graph.params[name])))
+        name = node.params[role]
+        return Tensor(name, f"{node.name} {role}", real(single_streams(self.graph.params[name])))
 
     def arrays(self, node: Node, *roles: str) -> dict[str, Tensor]:
         """Return dense parameters by role, those that are there."""

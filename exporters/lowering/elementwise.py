@@ -1,10 +1,9 @@
-"""Functions of single elements, batch normalization and Softmax."""
+"""Functions of single elements, of vectors along the last axis, and batch normalization."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -29,25 +28,36 @@ def batch_normalization(node: Node, context: Context) -> Iterator[Step]:
     yield Step("batch_norm", node.name, context.inputs(node), node.output, sizes=sizes, arrays=arrays, overwrites=(0,))
 
 
-def elementwise(kernel: str) -> Rule:
-    """Make the rule of a function of single elements without attributes."""
+def elementwise(kernel: str, *floats: str) -> Rule:
+    """Make the rule of a function of single elements; the attributes of these names go to the kernel."""
 
     def rule(node: Node, context: Context) -> Iterator[Step]:
-        sizes = {"n": math.prod(context.shape(node))}
-        yield Step(kernel, node.name, context.inputs(node), node.output, sizes=sizes, overwrites=(0,))
+        yield _step(kernel, node, context, {name: getattr(node.attrs, name) for name in floats})
 
     return rule
 
 
+def _step(kernel: str, node: Node, context: Context, floats: Mapping[str, float]) -> Step:
+    sizes = {"n": math.prod(context.shape(node))}
+    return Step(kernel, node.name, context.inputs(node), node.output, sizes=sizes, floats=floats, overwrites=(0,))
+
+
 def clip(node: Node, context: Context) -> Iterator[Step]:
     """Lower a Clip."""
-    floats = {"least": node.attrs.min, "most": node.attrs.max}
-    for step in elementwise("clip")(node, context):
-        yield replace(step, floats=floats)
+    yield _step("clip", node, context, {"least": node.attrs.min, "most": node.attrs.max})
 
 
-def softmax(node: Node, context: Context) -> Iterator[Step]:
-    """Lower a Softmax over the last axis."""
-    *lead, n = context.shape(node)
-    sizes = {"rows": math.prod(lead), "n": n}
-    yield Step("softmax", node.name, context.inputs(node), node.output, sizes=sizes, overwrites=(0,))
+def gelu(node: Node, context: Context) -> Iterator[Step]:
+    """Lower a Gelu."""
+    yield _step("gelu_tanh" if node.attrs.approximate == "tanh" else "gelu", node, context, {})
+
+
+def over_rows(kernel: str) -> Rule:
+    """Make the rule of a function of vectors along the last axis."""
+
+    def rule(node: Node, context: Context) -> Iterator[Step]:
+        *lead, n = context.shape(node)
+        sizes = {"rows": math.prod(lead), "n": n}
+        yield Step(kernel, node.name, context.inputs(node), node.output, sizes=sizes, overwrites=(0,))
+
+    return rule

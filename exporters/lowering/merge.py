@@ -1,27 +1,115 @@
-"""Operators of several inputs, element by element."""
+"""Operators of several inputs, element by element, and of an input and constants."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
-from exporters.lowering.context import Context
-from exporters.program import Step
-from refcompress.errors import ModelError
-from refcompress.graph import Node
+import numpy as np
+
+from exporters.lowering import orders
+from exporters.lowering.context import Context, Rule
+from exporters.program import Step, Tensor
+from refcompress.graph import Node, Shape
 
 
 def add(node: Node, context: Context) -> Iterator[Step]:
     """Sum from left to right, two at a time."""
     shapes = [context.shapes[name] for name in node.inputs]
     if any(shape != shapes[0] for shape in shapes):
-        raise ModelError(
-            f"node {node.name!r}: an Add of inputs of shapes {shapes}; the runtime adds equal shapes only, "
-            "and broadcasts nothing"
-        )
+        yield from merge("add")(node, context)
+        return
     first, *rest = context.inputs(node)
-    sizes = {"n": math.prod(context.shape(node))}
+    n = math.prod(context.shape(node))
     for i, other in enumerate(rest, start=1):
         output = node.output if i == len(rest) else f"{node.output}\0{i}"
-        yield Step("add", node.name, (first, other), output, sizes=sizes, overwrites=(0, 1))
+        yield Step("add", node.name, (first, other), output, sizes={"n": n}, elements=n, overwrites=(0, 1))
         first = output
+
+
+def merge(name: str) -> Rule:
+    """Make the rule of an operator that combines its inputs from left to right, broadcast."""
+
+    def rule(node: Node, context: Context) -> Iterator[Step]:
+        first, *rest = context.inputs(node)
+        shape, *shapes = [context.shapes[name] for name in node.inputs]
+        for i, (other, its_shape) in enumerate(zip(rest, shapes, strict=True), start=1):
+            output = node.output if i == len(rest) else f"{node.output}\0{i}"
+            wide = np.broadcast_shapes(shape, its_shape)
+            yield _combined(name, node, (first, shape), (other, its_shape), (output, wide))
+            first, shape = output, wide
+
+    return rule
+
+
+def _combined(name: str, node: Node, a: tuple[str, Shape], b: tuple[str, Shape], y: tuple[str, Shape]) -> Step:
+    output, shape = y
+    strides = [orders.repeated(given, shape) for given in (a[1], b[1])]
+    whole = [math.prod(given) == math.prod(shape) for given in (a[1], b[1])]
+    left, right = orders.axes(node.name, shape, *strides)
+    return Step(
+        f"broadcast_{name}",
+        node.name,
+        (a[0], b[0]),
+        output,
+        axes={"a": left, "b": right},
+        elements=math.prod(shape),
+        overwrites=tuple(k for k in (0, 1) if whole[k]),
+    )
+
+
+def with_constant(name: str, node: Node, shape: Shape, constant: Tensor) -> Step:
+    """Combine a node's input, of this shape, with a constant that is broadcast to it; inputs and output are empty."""
+    strides = orders.contiguous(shape), orders.repeated(constant.encoding.shape, shape)
+    left, right = orders.axes(node.name, shape, *strides)
+    return Step(
+        f"broadcast_{name}",
+        node.name,
+        (),
+        "",
+        axes={"a": left, "b": right},
+        arrays={"b": constant},
+        elements=math.prod(shape),
+        overwrites=(0,),
+    )
+
+
+def chained(node: Node, context: Context, steps: list[Step]) -> Iterator[Step]:
+    """Let steps follow each other from the node's input to its output."""
+    (name,) = context.inputs(node)
+    for i, step in enumerate(steps, start=1):
+        output = node.output if i == len(steps) else f"{node.output}\0{i}"
+        yield replace(step, inputs=(name,), output=output)
+        name = output
+
+
+def factors(node: Node, context: Context) -> list[Step]:
+    """Return steps that multiply with a node's scale and add its bias, where there are any."""
+    arrays, shape = context.arrays(node, "scale", "bias"), context.shape(node)
+    names = {"scale": "mul", "bias": "add"}
+    return [with_constant(names[role], node, shape, constant) for role, constant in arrays.items()]
+
+
+def affine(node: Node, context: Context) -> Iterator[Step]:
+    """Lower an Affine: a product and a sum, each rounded."""
+    yield from chained(node, context, factors(node, context))
+
+
+def prelu(node: Node, context: Context) -> Iterator[Step]:
+    """Lower a PRelu."""
+    slope = context.arrays(node, "slope")["slope"]
+    yield from chained(node, context, [with_constant("prelu", node, context.shape(node), slope)])
+
+
+def matmul(node: Node, context: Context) -> Iterator[Step]:
+    """Lower a MatMul: pairs of matrices, either of them repeated."""
+    left, right = (context.shapes[name] for name in node.inputs)
+    out = context.out_shape(node)
+    lead = out[:-2]
+    strides = [
+        tuple(stride * math.prod(shape[-2:]) for stride in orders.repeated(shape[:-2], lead)) for shape in (left, right)
+    ]
+    a, b = orders.axes(node.name, lead, *strides)
+    sizes = {"rows": left[-2], "inner": left[-1], "columns": right[-1]}
+    yield Step("multiply_matrices", node.name, context.inputs(node), node.output, sizes=sizes, axes={"a": a, "b": b})

@@ -1,4 +1,4 @@
-"""Gemm and Conv."""
+"""Gemm, Conv and ConvTranspose."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from exporters.program import Step
 from refcompress.encodings import Dense, Float32
 from refcompress.graph import Node
 from refcompress.ops.conv import Conv
+from refcompress.ops.conv_transpose import ConvTranspose
 
 PIXELS_FROM = 4  # contiguous inputs of a dot product from which going pixel by pixel pays
 
@@ -67,8 +68,22 @@ def _conv_step(node: Node, context: Context, sizes: Mapping[str, int]) -> Step:
     )
 
 
+def conv_transpose(node: Node, context: Context) -> Iterator[Step]:
+    """Lower a ConvTranspose."""
+    weight = context.weight(node)
+    yield Step(
+        "conv_transpose",
+        node.name,
+        context.inputs(node),
+        node.output,
+        sizes=geometry(context.shape(node), context.out_shape(node), weight.encoding.shape[:2], node.attrs),
+        weight=weight,
+        arrays=context.arrays(node, "bias"),
+    )
+
+
 def geometry(
-    shape: tuple[int, ...], out: tuple[int, ...], kernel: tuple[int, ...], attrs: Conv | None = None
+    shape: tuple[int, ...], out: tuple[int, ...], kernel: tuple[int, ...], attrs: Conv | ConvTranspose | None = None
 ) -> dict[str, int]:
     """Return the sizes of a convolution, in the order of their declaration in C.
 
