@@ -48,12 +48,12 @@ class Context:
         return Tensor(name, f"{node.name} {role}", real(single_streams(self.graph.params[name])))
 
     def arrays(self, node: Node, *roles: str) -> dict[str, Tensor]:
-        """Return dense parameters by role, those that are there."""
+        """Return dense parameters by role, those that are there, element after element."""
         found = {}
         for role in roles:
             if role in node.params:
                 name = node.params[role]
-                dense = encodings.encode(encodings.decode(self.graph.params[name]))
+                dense = encodings.encode(encodings.decode(self.graph.params[name]).reshape(-1))  # not row after row
                 found[role] = Tensor(name, f"{node.name} {role}", dense)
         return found
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from exporters.lowering import orders
 from exporters.lowering.context import Context, Rule
-from exporters.program import Step, Tensor
+from exporters.program import Step
 from refcompress.graph import Node, Shape
 
 
@@ -59,17 +59,17 @@ def _combined(name: str, node: Node, a: tuple[str, Shape], b: tuple[str, Shape],
     )
 
 
-def with_constant(name: str, node: Node, shape: Shape, constant: Tensor) -> Step:
-    """Combine a node's input, of this shape, with a constant that is broadcast to it; inputs and output are empty."""
-    strides = orders.contiguous(shape), orders.repeated(constant.encoding.shape, shape)
-    left, right = orders.axes(node.name, shape, *strides)
+def with_constant(kernel: str, node: Node, context: Context, role: str) -> Step:
+    """Combine a node's input with a parameter that is broadcast to it; inputs and output are empty."""
+    shape, constant = context.shape(node), context.graph.params[node.params[role]].shape
+    left, right = orders.axes(node.name, shape, orders.contiguous(shape), orders.repeated(constant, shape))
     return Step(
-        f"broadcast_{name}",
+        f"broadcast_{kernel}",
         node.name,
         (),
         "",
         axes={"a": left, "b": right},
-        arrays={"b": constant},
+        arrays={"b": context.arrays(node, role)[role]},
         elements=math.prod(shape),
         overwrites=(0,),
     )
@@ -86,9 +86,8 @@ def chained(node: Node, context: Context, steps: list[Step]) -> Iterator[Step]:
 
 def factors(node: Node, context: Context) -> list[Step]:
     """Return steps that multiply with a node's scale and add its bias, where there are any."""
-    arrays, shape = context.arrays(node, "scale", "bias"), context.shape(node)
-    names = {"scale": "mul", "bias": "add"}
-    return [with_constant(names[role], node, shape, constant) for role, constant in arrays.items()]
+    kernels = {"scale": "mul", "bias": "add"}
+    return [with_constant(kernel, node, context, role) for role, kernel in kernels.items() if role in node.params]
 
 
 def affine(node: Node, context: Context) -> Iterator[Step]:
@@ -98,8 +97,7 @@ def affine(node: Node, context: Context) -> Iterator[Step]:
 
 def prelu(node: Node, context: Context) -> Iterator[Step]:
     """Lower a PRelu."""
-    slope = context.arrays(node, "slope")["slope"]
-    yield from chained(node, context, [with_constant("prelu", node, context.shape(node), slope)])
+    yield from chained(node, context, [with_constant("prelu", node, context, "slope")])
 
 
 def matmul(node: Node, context: Context) -> Iterator[Step]:

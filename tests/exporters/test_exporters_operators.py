@@ -13,7 +13,7 @@ from checks.export import check_export
 from checks.forms import C_USES, samples, use_graph
 from checks.native import library
 from checks.single_nodes import SINGLES, single_node
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -218,7 +218,7 @@ def _matrices(b: Branches, draw: Callable[..., Any]) -> None:
     b.add("LogSoftmax", [(m, k)], {})
 
 
-@settings(max_examples=12)
+@settings(max_examples=6, phases=[Phase.generate])  # each is compiled, and shrinking one would take minutes
 @given(st.integers(0, 99), st.data())
 @pytest.mark.parametrize(
     "make",
