@@ -123,6 +123,7 @@ RULES: Mapping[str, Rule] = {
     "NotEqual": elementwise.elementwise("not_equal", "value"),
     "PRelu": merge.prelu,
     "Pad": layout.pad,
+    "Pow": merge.power,
     "RMSNormalization": reductions.trailing("root_mean_square"),
     "RNN": recurrent.rnn,
     "Reciprocal": elementwise.elementwise("reciprocal"),

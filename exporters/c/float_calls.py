@@ -43,8 +43,8 @@ def _described(c_type: str) -> Call:
 
 def _broadcast(step: Step, at: list[str], data: Data) -> list[str]:
     """Pass two inputs, or one and a constant."""
-    if step.arrays:
-        at = [at[0], data.array(step.arrays["b"]), at[1]]
+    for role, constant in step.arrays.items():
+        at.insert(0 if role == "a" else 1, data.array(constant))
     name = data.descriptor("rc_broadcast", step.name, {role: _order(axes) for role, axes in step.axes.items()})
     return [f"rc_{step.kernel}(&{name}, {', '.join(at)});"]
 
@@ -96,9 +96,11 @@ _REDUCED = (
     *("root_mean_square", "unit_length"),
 )
 
+_BROADCAST = ("add", "div", "max", "min", "mul", "pow", "prelu", "sub")
+
 FLOAT_CALLS: dict[str, Call] = {
     "arrange": _described("rc_arrangement"),
-    **{f"broadcast_{name}": _broadcast for name in ("add", "div", "max", "min", "mul", "prelu", "sub")},
+    **{f"broadcast_{name}": _broadcast for name in _BROADCAST},
     "conv_transpose": _streamed("rc_conv_transpose"),
     **dict.fromkeys(_ELEMENTWISE, _plain),
     "gather": _streamed("rc_gather"),

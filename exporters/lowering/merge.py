@@ -11,6 +11,7 @@ import numpy as np
 from exporters.lowering import orders
 from exporters.lowering.context import Context, Rule
 from exporters.program import Step
+from refcompress import encodings
 from refcompress.graph import Node, Shape
 
 
@@ -59,17 +60,19 @@ def _combined(name: str, node: Node, a: tuple[str, Shape], b: tuple[str, Shape],
     )
 
 
-def with_constant(kernel: str, node: Node, context: Context, role: str) -> Step:
+def with_constant(kernel: str, node: Node, context: Context, role: str, operand: str = "b") -> Step:
     """Combine a node's input with a parameter that is broadcast to it; inputs and output are empty."""
     shape, constant = context.shape(node), context.graph.params[node.params[role]].shape
-    left, right = orders.axes(node.name, shape, orders.contiguous(shape), orders.repeated(constant, shape))
+    strides = {"a": orders.contiguous(shape), "b": orders.contiguous(shape)}
+    strides[operand] = orders.repeated(constant, shape)
+    left, right = orders.axes(node.name, shape, strides["a"], strides["b"])
     return Step(
         f"broadcast_{kernel}",
         node.name,
         (),
         "",
         axes={"a": left, "b": right},
-        arrays={"b": context.arrays(node, role)[role]},
+        arrays={operand: context.arrays(node, role)[role]},
         elements=math.prod(shape),
         overwrites=(0,),
     )
@@ -98,6 +101,20 @@ def affine(node: Node, context: Context) -> Iterator[Step]:
 def prelu(node: Node, context: Context) -> Iterator[Step]:
     """Lower a PRelu."""
     yield from chained(node, context, [with_constant("prelu", node, context, "slope")])
+
+
+def power(node: Node, context: Context) -> Iterator[Step]:
+    """Lower a Pow of two inputs, or of one and a constant; a square is a product."""
+    if not node.params:
+        yield from merge("pow")(node, context)
+        return
+    ((role, name),) = node.params.items()
+    if role == "exponent" and (encodings.decode(context.graph.params[name]) == 2).all():
+        x, shape = context.inputs(node)[0], context.shape(node)
+        yield _combined("mul", node, (x, shape), (x, shape), (node.output, shape))
+        return
+    step = with_constant("pow", node, context, role, "a" if role == "base" else "b")
+    yield from chained(node, context, [step])
 
 
 def matmul(node: Node, context: Context) -> Iterator[Step]:

@@ -49,6 +49,7 @@ C_SOURCES: dict[str, tuple[str, ...]] = {
     "abs": ("rc_elementwise.c",),
     "arrange": ("rc_arrange.c",),
     **{f"broadcast_{name}": ("rc_broadcast.c",) for name in ("add", "div", "max", "min", "mul", "prelu", "sub")},
+    "broadcast_pow": ("rc_pow.c",),
     "celu": _MATH,
     "center": ("rc_normalization.c", "rc_sqrt.c"),
     "conv_transpose": ("rc_conv_transpose.c", "rc_stream.c"),
