@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -79,8 +80,11 @@ def every_operator(names: Sequence[str]) -> tuple[Graph, list[Floats]]:
     return Graph(tuple(specs), tuple(node.output for node in nodes), tuple(nodes), params), arrays
 
 
-def test_every_operator_has_a_rule() -> None:
+def test_every_operator_has_a_rule_and_is_documented() -> None:
     assert RULES.keys() == ops.OPS.keys()
+    text = (targets.ROOT / "exporters" / "README.md").read_text(encoding="utf-8")
+    table = text[text.index("## Operators") : text.index("## Integer networks")]
+    assert ops.OPS.keys() <= set(re.findall(r"\w+", table))
 
 
 @pytest.mark.parametrize(

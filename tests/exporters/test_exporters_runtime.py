@@ -215,6 +215,7 @@ def test_only_kernels_in_use_are_exported(network: dict[str, bytes]) -> None:
             "rc_stream.h",
             "rc_weights.h",
             "rc_dot.h",
+            "rc_bits.h",
             "rc_math.h",
         ),
         *("rc_gemm.h", "rc_gemm_dense.c", "rc_activation.h", "rc_softmax.c", "rc_math.c"),
