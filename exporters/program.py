@@ -39,7 +39,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """Integers that a kernel of an integer network reads.
+    """Integers that a kernel reads.
 
     Attributes
     ----------
@@ -58,6 +58,21 @@ class Table:
     label: str
     values: NDArray[Any]
     aligned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """An order in which elements are visited; the last axis runs fastest.
+
+    Attributes
+    ----------
+    sizes, strides
+        Of each axis; strides in elements.
+
+    """
+
+    sizes: tuple[int, ...]
+    strides: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,13 +100,23 @@ class Step:
     overwrites
         Indices of the inputs in whose memory the output may be made.
     integers
-        Signed integers the kernel takes, named as in its C declaration (integer networks).
+        Signed integers the kernel takes, named as in its C declaration.
     tables
-        Tables by role (integer networks).
+        Tables of integers by role.
     scratch_bytes
         What it takes of the arena while it runs.
     pool
         Sizes of a MaxPool that follows inside the kernel; its result is the output.
+    axes
+        Orders of elements, named as in its C declaration.
+    weights
+        Streamed weights by role, of a kernel that takes several.
+    functions
+        Names of functions of the runtime that the kernel is given, by role.
+    given
+        Roles of the inputs behind the first, of a kernel that may do without some.
+    elements
+        Of an output that the network does not name.
     lag
         The output may lie over the first input if it begins at least so many elements before it; None if it may not.
 
@@ -111,6 +136,11 @@ class Step:
     tables: Mapping[str, Table] = field(default_factory=dict)
     scratch_bytes: int = 0
     pool: Mapping[str, int] = field(default_factory=dict)
+    axes: Mapping[str, Axes] = field(default_factory=dict)
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+    functions: Mapping[str, str] = field(default_factory=dict)
+    given: tuple[str, ...] = ()
+    elements: int = 0
     lag: int | None = None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from exporters import memory_plan, runtime
-from exporters.blob.image import build
+from exporters.blob.image import KERNELS, build
 from exporters.decode_tables import DEFAULT_MAX_TABLE_BITS
 from exporters.header import buffer_notes, buffer_sizes
 from exporters.identifiers import check_prefix
@@ -54,10 +54,21 @@ def export(
     if isinstance(graph, IntegerNetwork):
         raise ModelError("an integer network; flash images hold float32 networks only, so export it with --to c")
     program = lower(graph)
+    _check_kernels(graph, program)
     plan = memory_plan.plan(program)
     image = build(program, plan, max_table_bits)
     header = _header(prefix, program, plan.arena_bytes, len(image))
     return {f"{prefix}.bin": image, f"{prefix}.h": header.encode(), **runtime.files_for([], image=True)}
+
+
+def _check_kernels(graph: Graph, program: Program) -> None:
+    """Refuse what only C has kernels for, by the names of the node and of its operator."""
+    missing = {step.name for step in program.steps if step.kernel not in KERNELS}
+    for node in graph.nodes:
+        if node.name in missing:
+            raise ModelError(
+                f"node {node.name!r}: {node.op} is exported as C only; flash images have no kernel for it (use --to c)"
+            )
 
 
 def _header(prefix: str, program: Program, arena_bytes: int, image_bytes: int) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from exporters import memory_plan, runtime
-from exporters.c.calls import Buffers, Call, calls, copies, kernel_of
+from exporters.c.calls import Buffers, Call, calls, copies, kernels_of
+from exporters.c.float_calls import FLOAT_FAMILIES
 from exporters.c.tensors import Data
 from exporters.cmake import cmake_lists
 from exporters.decode_tables import DEFAULT_MAX_TABLE_BITS
@@ -67,7 +68,7 @@ def export(
     buffers = parameters(program)
     data = Data(Namer(prefix, [f"{prefix}_run", *_macros(upper, buffers)]), max_table_bits)
     layers, last = calls(program, plan, buffers, data), copies(program, plan, buffers)
-    files = runtime.files_for(kernel_of(step) for step in program.steps)
+    files = runtime.files_for(kernel for step in program.steps for kernel in kernels_of(step))
     header = _header(prefix, program, buffers, plan, data.data_bytes, layers)
     source = _source(prefix, _headers(files, last), buffers, program, plan, data, _body(prefix, layers, last))
     written = {f"{prefix}.h": header.encode(), f"{prefix}.c": source.encode(), **files}
@@ -113,6 +114,7 @@ def _body(prefix: str, layers: Sequence[Call], last: Sequence[str]) -> str:
 def _headers(files: dict[str, bytes], last: Sequence[str]) -> str:
     """Include what the statements call; what declares no kernel comes in by itself."""
     declaring = {f"rc_{q}{kind}.h" for q in ("", "q_") for kind in ("activation", "conv", "gemm", "merge", "pool")}
+    declaring |= {f"rc_{family}.h" for family in FLOAT_FAMILIES}
     wanted = [name for name in declaring if name in files]
     lines = [f'#include "{name}"\n' for name in sorted(wanted)]
     if last:

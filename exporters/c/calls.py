@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from exporters.c.float_calls import FLOAT_CALLS
 from exporters.c.integer_calls import INTEGER_CALLS
 from exporters.c.literals import float_literal
 from exporters.c.tensors import Data
@@ -32,12 +33,14 @@ def _moved(name: str, shift: int) -> str:
     return f"{name} + {shift}" if shift else name
 
 
-def kernel_of(step: Step) -> str:
-    """Key of the runtime's sources that a step needs."""
-    if step.kernel in INTEGER_CALLS:
-        return step.kernel
-    dense = step.kernel == "gemm" and step.weight is not None and not form_of(step.weight.encoding)
-    return "gemm_dense_float32" if dense else step.kernel
+CALLS = FLOAT_CALLS | INTEGER_CALLS
+
+
+def kernels_of(step: Step) -> tuple[str, ...]:
+    """Keys of the runtime's sources that a step needs."""
+    products = [step.weight] if step.weight and step.kernel == "gemm" else [*step.weights.values()]
+    plain = ["gemm" if form_of(weight.encoding) else "gemm_dense_float32" for weight in products]
+    return (*([] if step.kernel == "gemm" else [step.kernel]), *plain, *step.functions.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +79,11 @@ def calls(program: Program, plan: MemoryPlan, buffers: Buffers, data: Data) -> l
     for step in program.steps:
         before = data.data_bytes
         places = [plan.places[name] for name in (*step.inputs, step.output)]
-        if step.kernel in INTEGER_CALLS:
+        if step.kernel in CALLS:
             at = [buffers(place) for place in places]
             if step.output in plan.scratch:
                 at.append(buffers(plan.scratch[step.output]))
-            statements = INTEGER_CALLS[step.kernel](step, at, data)
+            statements = CALLS[step.kernel](step, at, data)
         else:
             statements = _CALLS[step.kernel](step, places[:-1], places[-1], buffers, data)
         layer = described(step.name, program.shapes.get(step.output))

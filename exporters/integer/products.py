@@ -21,7 +21,7 @@ from exporters.integer.weights import (
     plain,
     taps,
 )
-from exporters.lower import geometry
+from exporters.lowering.products import geometry
 from exporters.overlap import ANYWHERE, lag
 from exporters.program import Step, Table, Tensor
 from exporters.streams import single_streams

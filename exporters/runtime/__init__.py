@@ -44,6 +44,49 @@ INTEGER_SOURCES: dict[str, tuple[str, ...]] = {
     "q_softmax": ("rc_q_softmax.c",),
     "q_table": ("rc_q_activation.c",),
 }
+_MATH = ("rc_exponential.c", "rc_math.c")
+C_SOURCES: dict[str, tuple[str, ...]] = {
+    "abs": ("rc_elementwise.c",),
+    "arrange": ("rc_arrange.c",),
+    **{f"broadcast_{name}": ("rc_broadcast.c",) for name in ("add", "div", "max", "min", "mul", "prelu", "sub")},
+    "broadcast_pow": ("rc_pow.c",),
+    "celu": _MATH,
+    "center": ("rc_normalization.c", "rc_sqrt.c"),
+    "conv_transpose": ("rc_conv_transpose.c", "rc_stream.c"),
+    "elu": _MATH,
+    "elu_one": _MATH,
+    "erf": _MATH,
+    "exp": _MATH,
+    "gather": ("rc_gather.c", "rc_stream.c"),
+    "gelu": _MATH,
+    "gelu_tanh": _MATH,
+    "gru_reset_after": ("rc_gru.c", "rc_recurrent.c"),
+    "gru_reset_before": ("rc_gru.c", "rc_recurrent.c"),
+    "hard_sigmoid": ("rc_elementwise.c",),
+    "hard_sigmoid_fifth": ("rc_elementwise.c",),
+    "hard_sigmoid_sixth": ("rc_elementwise.c",),
+    "hard_swish": ("rc_elementwise.c",),
+    "leaky_relu": ("rc_elementwise.c",),
+    "log": ("rc_log.c", "rc_math.c"),
+    "log_softmax": ("rc_log_softmax.c", "rc_log.c", "rc_math.c"),
+    "lstm": ("rc_lstm.c", "rc_recurrent.c"),
+    "mish": _MATH,
+    "multiply_matrices": ("rc_matmul.c",),
+    "not_equal": ("rc_elementwise.c",),
+    "reciprocal": ("rc_elementwise.c",),
+    **{f"reduce_{name}": ("rc_reduce.c",) for name in ("max", "mean", "min", "sum")},
+    "resize_linear": ("rc_resize.c",),
+    "resize_nearest": ("rc_resize.c",),
+    "rnn": ("rc_recurrent.c",),
+    "root_mean_square": ("rc_normalization.c", "rc_sqrt.c"),
+    "selu": _MATH,
+    "softplus": ("rc_log.c", "rc_math.c"),
+    "softsign": ("rc_elementwise.c",),
+    "sqrt": ("rc_sqrt.c",),
+    "swish": _MATH,
+    "thresholded_relu": ("rc_elementwise.c",),
+    "unit_length": ("rc_normalization.c", "rc_sqrt.c"),
+}  # of float networks too, but flash images have none of them
 IMAGE_SOURCES = ("rc_image.c", "rc_step.c", "rc_check.c", "rc_check_code.c", "rc_check_tensor.c")
 
 
@@ -66,9 +109,9 @@ def files_for(kernels: Iterable[str], *, image: bool = False) -> dict[str, bytes
     Parameters
     ----------
     kernels
-        Keys of :data:`SOURCES` and :data:`INTEGER_SOURCES`.
+        Keys of :data:`SOURCES`, :data:`C_SOURCES` and :data:`INTEGER_SOURCES`.
     image
-        Whether to add the checker and the interpreter of flash images, which reach every kernel of float networks.
+        Whether to add the checker and the interpreter of flash images, which reach every kernel of :data:`SOURCES`.
 
     Examples
     --------
@@ -76,7 +119,7 @@ def files_for(kernels: Iterable[str], *, image: bool = False) -> dict[str, bytes
     ['rc.h', 'rc_activation.h', 'rc_config.h', 'rc_activation.c']
 
     """
-    groups = SOURCES | INTEGER_SOURCES
+    groups = SOURCES | C_SOURCES | INTEGER_SOURCES
     sources = {name for kernel in kernels for name in groups[kernel]}
     if image:
         sources |= {name for group in SOURCES.values() for name in group} | set(IMAGE_SOURCES)

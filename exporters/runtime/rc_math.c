@@ -1,14 +1,11 @@
-/* rc_math.c - exp, sigmoid and tanh; every statement is one float32 rounding. */
+/* rc_math.c - exp, sigmoid, tanh and erf; every statement is one float32 rounding. */
+#include "rc_bits.h"
 #include "rc_math.h"
 
-#include <string.h>
-
-/* Constants are the decimals that round to them; in hexadecimal notation they stand on the right. */
-#define LOG2_E 1.442695f         /* 0x1.715476p+0 */
-#define LN2_HI 0.693359375f      /* 0x1.63p-1: 10 bits, so that k * LN2_HI is exact */
-#define LN2_LO (-0.00021219444f) /* -0x1.bd0106p-13 */
-#define ROUNDER 12582912.0f      /* 1.5 * 2^23 */
+#define LOG2_E 1.442695f    /* 0x1.715476p+0 */
+#define ROUNDER 12582912.0f /* 1.5 * 2^23 */
 #define ROUNDER_BITS 0x4B400000u
+#define POWER_BIAS 254u /* of a power that is split in two */
 
 static const float exp_polynomial[5] = {
     0.0013819826f, /* 0x1.6a4748p-10 */
@@ -26,58 +23,82 @@ static const float tanh_polynomial[5] = {
     -0.3333328f    /* -0x1.555532p-2 */
 };
 
-static uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
+/* (erf(x) - x) / x in powers of x^2 for |x| < 0.84375 */
+static const float erf_polynomial[6] = {
+    -0.0006374964f, /* -0x1.4e3b52p-11 */
+    0.0050618816f,  /* 0x1.4bbc48p-8 */
+    -0.026809536f,  /* -0x1.b73f58p-6 */
+    0.11282912f,    /* 0x1.ce25e8p-4 */
+    -0.37612593f,   /* -0x1.812728p-2 */
+    0.12837917f     /* 0x1.06eba8p-3 */
+};
 
-static float float_of(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
+/* log(1 - erf(x)) / x for 0.84375 <= x <= 4 */
+static const float erfc_polynomial[6] = {
+    0.00021581039f, /* 0x1.c49652p-13 */
+    -0.0032298733f, /* -0x1.a75890p-9 */
+    0.022937344f,   /* 0x1.77ce32p-6 */
+    -0.10533497f,   /* -0x1.af73b8p-4 */
+    -0.63566345f,   /* -0x1.4575aep-1 */
+    -1.1285304f     /* -0x1.20e75ep+0 */
+};
 
-static float horner(const float *coefficients, float x)
-{
-    float p = coefficients[0];
-    int i;
-    for (i = 1; i < 5; i++) {
-        p = p * x;
-        p = p + coefficients[i];
-    }
-    return p;
-}
-
-/* exp(x) = 2^k * exp(r), k the nearest integer of x / ln 2. */
-float rc_expf(float x)
+/* exp(x) = 2^k * exp(r), k the nearest integer of x / ln 2: exp(r) - 1, and k + POWER_BIAS; x is no NaN. */
+static float exp_parts(float x, float least, uint32_t *power)
 {
     float k, r, p, low;
-    uint32_t power, half;
+
+    x = x > 89.0f ? 89.0f : x;
+    x = x < least ? least : x;
+    k = x * LOG2_E;
+    k = k + ROUNDER; /* the nearest integer stands in the low bits */
+    *power = rc_bits_of(k) - ROUNDER_BITS + POWER_BIAS;
+    k = k - ROUNDER;
+    low = k * RC_LN2_HI;
+    r = x - low;
+    low = k * RC_LN2_LO;
+    r = r - low;
+    p = rc_horner(exp_polynomial, 5u, r);
+    low = r * r;
+    p = p * low;
+    return p + r;
+}
+
+/* p * 2^(power - POWER_BIAS) in two steps, so that denormal results are rounded once. */
+static float scaled(float p, uint32_t power)
+{
+    const uint32_t half = power >> 1;
+    p = p * rc_float_of(half << 23);
+    return p * rc_float_of((power - half) << 23);
+}
+
+float rc_expf(float x)
+{
+    uint32_t power;
+    float p;
 
     if (x != x) {
         return x;
     }
-    x = x > 89.0f ? 89.0f : x;
-    x = x < -104.0f ? -104.0f : x;
-    k = x * LOG2_E;
-    k = k + ROUNDER; /* the nearest integer stands in the low bits */
-    power = bits_of(k) - ROUNDER_BITS + 254u;
-    k = k - ROUNDER;
-    low = k * LN2_HI;
-    r = x - low;
-    low = k * LN2_LO;
-    r = r - low;
-    p = horner(exp_polynomial, r);
-    low = r * r;
-    p = p * low;
-    p = p + r;
+    p = exp_parts(x, -104.0f, &power);
     p = p + 1.0f;
-    half = power >> 1; /* 2^k in two steps, so that denormal results are rounded once */
-    p = p * float_of(half << 23);
-    return p * float_of((power - half) << 23);
+    return scaled(p, power);
+}
+
+float rc_expm1f(float x)
+{
+    uint32_t power;
+    float p, one;
+
+    if (x != x) {
+        return x;
+    }
+    p = exp_parts(x, -20.0f, &power);
+    /* 1 / 2^k; a denormal one is not worth the way */
+    one = power < POWER_BIAS + 127u ? rc_float_of((POWER_BIAS + 127u - power) << 23) : 0.0f;
+    one = 1.0f - one;
+    p = p + one;
+    return scaled(p, power);
 }
 
 float rc_sigmoidf(float x)
@@ -100,7 +121,7 @@ float rc_tanhf(float x)
 
     if (size < 0.625f) {
         const float z = x * x;
-        p = horner(tanh_polynomial, z);
+        p = rc_horner(tanh_polynomial, 5u, z);
         p = p * z;
         p = p * x;
         return p + x;
@@ -109,5 +130,22 @@ float rc_tanhf(float x)
     d = e + 1.0f;
     q = 2.0f / d;
     p = 1.0f - q;
+    return x < 0.0f ? -p : p;
+}
+
+float rc_erff(float x)
+{
+    float size = x < 0.0f ? -x : x, p;
+
+    if (size < 0.84375f) {
+        p = rc_horner(erf_polynomial, 6u, x * x);
+        p = p * x;
+        return p + x;
+    }
+    size = size > 4.0f ? 4.0f : size;
+    p = rc_horner(erfc_polynomial, 6u, size);
+    p = p * size;
+    p = rc_expf(p);
+    p = 1.0f - p;
     return x < 0.0f ? -p : p;
 }

@@ -157,6 +157,11 @@ def _values(
     return Linear(stream, width, scales, np.resize(zero_points, count))
 
 
+def _transposed(**attrs: object) -> dict[str, object]:
+    plain = {"strides": [1, 1], "pads": [0, 0, 0, 0], "output_padding": [0, 0], "dilations": [1, 1], "group": 1}
+    return {**plain, **attrs}
+
+
 # What weights are used for: input shape, operator, weight shape, attributes
 USES: Mapping[str, tuple[tuple[int, ...], str, tuple[int, ...], Mapping[str, object]]] = {
     "gemm": ((37,), "Gemm", (37, 11), {}),
@@ -194,15 +199,29 @@ USES: Mapping[str, tuple[tuple[int, ...], str, tuple[int, ...], Mapping[str, obj
 }
 
 
+# The same for what only C has kernels for
+C_USES: Mapping[str, tuple[tuple[int, ...], str, tuple[int, ...], Mapping[str, object]]] = {
+    "conv_transpose": ((4, 5, 3), "ConvTranspose", (3, 2, 3, 4), _transposed()),
+    "conv_transpose_grouped": (
+        (3, 4, 6),
+        "ConvTranspose",
+        (2, 3, 6, 2),
+        _transposed(strides=[2, 3], pads=[1, 1, 2, 1], output_padding=[1, 0], dilations=[1, 2], group=3),
+    ),
+    "gather": ((5,), "Gather", (9, 7), {}),
+}
+
+
 def use_graph(rng: np.random.Generator, use: str, *, forms: list[Form] | None = None) -> Graph:
-    """Build a network with one branch and one output for each form, every second one with a bias."""
-    shape, op, weight_shape, attrs = USES[use]
+    """Build a network with one branch and one output for each form, every second one with a bias if it may have one."""
+    shape, op, weight_shape, attrs = (USES | C_USES)[use]
     nodes, params = [], {}
     for i, form in enumerate(all_forms() if forms is None else forms):
         params[f"{form.name} w"] = make_weight(rng, weight_shape, form)
         roles = {"weight": f"{form.name} w"}
-        if i % 2:
-            params[f"{form.name} b"] = encodings.encode(rng.normal(size=weight_shape[-1]))
+        if i % 2 and "bias" in ops.OPS[op].roles:
+            units = weight_shape[-1] * (attrs["group"] if op == "ConvTranspose" else 1)
+            params[f"{form.name} b"] = encodings.encode(rng.normal(size=units))
             roles["bias"] = f"{form.name} b"
         nodes.append(Node(op, form.name, ("x",), f"y {form.name}", roles, ops.make_attrs(op, attrs)))
     return Graph((TensorSpec("x", shape),), tuple(node.output for node in nodes), tuple(nodes), params)

@@ -19,6 +19,7 @@ from exporters import runtime
 from refcompress import Graph
 
 STATUS = ["OK", "NULL", "ALIGNMENT", "MAGIC", "VERSION", "SIZE", "CRC", "STEP", "BUFFER", "TENSOR", "CODE", "STREAM"]
+ELEMENTARY = ("exp", "expm1", "sigmoid", "tanh", "erf", "log", "log1p", "softplus", "sqrt")
 GUARD = np.float32(-12345.678)
 
 
@@ -26,13 +27,14 @@ GUARD = np.float32(-12345.678)
 def library() -> ctypes.CDLL:
     """Build and load the runtime; skips where there is no gcc."""
     targets.require(targets.GCC)
+    files = runtime.files_for(runtime.C_SOURCES, image=True)
     with tempfile.TemporaryDirectory() as folder:
-        loaded = ctypes.CDLL(str(targets.shared_library(runtime.files_for([], image=True), Path(folder))))
+        loaded = ctypes.CDLL(str(targets.shared_library(files, Path(folder))))
     loaded.rc_check.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
     loaded.rc_arena_bytes.argtypes = (ctypes.c_void_p,)
     loaded.rc_arena_bytes.restype = ctypes.c_uint32
-    for name in ("rc_expf", "rc_sigmoidf", "rc_tanhf"):
-        function = getattr(loaded, name)
+    for name in ELEMENTARY:
+        function = getattr(loaded, f"rc_{name}f")
         function.argtypes, function.restype = (ctypes.c_float,), ctypes.c_float
     return loaded
 

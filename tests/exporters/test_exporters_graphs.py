@@ -13,6 +13,7 @@ from checks.native import check_image
 from hypothesis import given
 from hypothesis import strategies as st
 
+import exporters.blob
 import exporters.c
 from refcompress import Graph, Node, TensorSpec, encodings, ops
 from refcompress.errors import ModelError
@@ -199,16 +200,18 @@ def test_random_networks_equal_the_reference(data: st.DataObject) -> None:
 
 
 def test_an_operator_without_a_kernel_is_named() -> None:
-    graph = Graph((TensorSpec("x", (3,)),), ("y",), (Node("Gelu", "odd", ("x",), "y"),), {})
-    with pytest.raises(ModelError, match=r"'odd'.*no kernel for Gelu; it has Add"):
+    graph = Graph((TensorSpec("x", (3,)),), ("y",), (Node("Unheard", "odd", ("x",), "y"),), {})
+    with pytest.raises(ModelError, match=r"'odd'.*no kernel for Unheard; it has Abs"):
         exporters.c.export(graph, prefix="net")
 
 
-def test_an_add_that_broadcasts_is_named() -> None:
-    inputs = (TensorSpec("x", (2, 3)), TensorSpec("z", (3,)))
-    graph = Graph(inputs, ("y",), (Node("Add", "wide", ("x", "z"), "y", attrs=ops.NoAttrs()),), {})
-    with pytest.raises(ModelError, match=r"'wide'.*adds equal shapes only"):
-        exporters.c.export(graph, prefix="net")
+def test_what_flash_images_have_no_kernel_for_is_named() -> None:
+    b = Builder(0, x=(2, 3))
+    with pytest.raises(ModelError, match=r"node 'n1': Softplus is exported as C only"):
+        exporters.blob.export(b.graph(b("Softplus", b("Relu", "x"))), prefix="net")
+    b = Builder(0, x=(2, 3), z=(3,))
+    with pytest.raises(ModelError, match=r"node 'n0': Add is exported as C only"):  # one that broadcasts
+        exporters.blob.export(b.graph(b("Add", "x", "z")), prefix="net")
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
