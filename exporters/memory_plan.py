@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from exporters.offsets import Buffer, best_offsets, least_at, total
 from exporters.program import Program, Step
 
 ALIGN_BYTES = 4
-PROMOTIONS = 64  # tries to place the highest buffer earlier
 
 Where = Literal["arena", "input", "output"]
 
@@ -46,19 +45,6 @@ class MemoryPlan:
     scratch: dict[str, Place] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Buffer:
-    """Activations that follow each other in the same memory."""
-
-    elements: int
-    first: int  # step that makes the first of them
-    last: int  # last step that reads one of them
-    members: list[str]
-    output: int | None = None
-    over: _Buffer | None = None  # it is made over this one, which dies then
-    lag: int = 0  # if it begins at least so many elements before it
-
-
 def plan(program: Program) -> MemoryPlan:
     """Assign memory: elementwise steps work in place, outputs are made in the caller's buffers, the rest is packed.
 
@@ -70,7 +56,7 @@ def plan(program: Program) -> MemoryPlan:
     Returns
     -------
     MemoryPlan
-        Deterministic; the smallest arena of several greedy orders.
+        Deterministic; the smallest arena of several greedy orders and a bounded search, exact for small networks.
 
     Examples
     --------
@@ -86,11 +72,29 @@ def plan(program: Program) -> MemoryPlan:
     places = {name: Place("input", i) for i, name in enumerate(program.inputs)}
     copies = _bind_outputs(program, buffers, places)
     in_arena = [buffer for buffer in buffers if buffer.output is None]
-    offsets, elements = _best_offsets(in_arena)
+    offsets = best_offsets(in_arena)
+    elements = total(in_arena, offsets)
     for buffer, offset in zip(in_arena, offsets, strict=True):
         places.update({name: Place("arena", offset) for name in buffer.members})
     scratch = {step.output: places[_scratch_name(step)] for step in program.steps if step.scratch_bytes}
     return MemoryPlan(places, copies, elements * program.element_bytes, scratch)
+
+
+def least_bytes(program: Program) -> list[int]:
+    """Bytes of the arena that every step takes at least, whatever the offsets.
+
+    Examples
+    --------
+    >>> from exporters.program import Step
+    >>> steps = (Step("gemm", "a", ("x",), "h"), Step("gemm", "b", ("h",), "g"), Step("gemm", "c", ("g",), "y"))
+    >>> least_bytes(Program(("x",), ("y",), ("y",), {"x": 8, "h": 5, "g": 3, "y": 2}, steps))
+    [20, 32, 12]
+
+    """
+    buffers = _buffers(program)
+    _bind_outputs(program, buffers, {name: Place("input", i) for i, name in enumerate(program.inputs)})
+    in_arena = [buffer for buffer in buffers if buffer.output is None]
+    return [least_at(in_arena, i) * program.element_bytes for i in range(len(program.steps))]
 
 
 def _scratch_name(step: Step) -> str:
@@ -107,21 +111,21 @@ def last_uses(program: Program) -> dict[str, int]:
     return uses
 
 
-def _buffers(program: Program) -> list[_Buffer]:
+def _buffers(program: Program) -> list[Buffer]:
     """Chain activations that are made in the memory of one that dies; network inputs are never written."""
     uses = last_uses(program)
-    buffers: list[_Buffer] = []
-    holder: dict[str, _Buffer] = {}
+    buffers: list[Buffer] = []
+    holder: dict[str, Buffer] = {}
     for i, step in enumerate(program.steps):
         dying = (step.inputs[k] for k in step.overwrites)
         found = next((holder[name] for name in dying if name in holder and uses[name] == i), None)
         if found is None:
-            found = _Buffer(_aligned(program, program.elements[step.output] * program.element_bytes), i, i, [])
+            found = Buffer(_aligned(program, program.elements[step.output] * program.element_bytes), i, i, [])
             if step.lag is not None and uses[step.inputs[0]] == i:
                 found.over, found.lag = holder.get(step.inputs[0]), _aligned(program, step.lag * program.element_bytes)
             buffers.append(found)
         if step.scratch_bytes:
-            buffers.append(_Buffer(_aligned(program, step.scratch_bytes), i, i, [_scratch_name(step)]))
+            buffers.append(Buffer(_aligned(program, step.scratch_bytes), i, i, [_scratch_name(step)]))
         found.members.append(step.output)
         found.last = uses[step.output]
         holder[step.output] = found
@@ -133,7 +137,7 @@ def _aligned(program: Program, n_bytes: int) -> int:
     return -(-n_bytes // ALIGN_BYTES) * ALIGN_BYTES // program.element_bytes
 
 
-def _bind_outputs(program: Program, buffers: list[_Buffer], places: dict[str, Place]) -> tuple[tuple[Place, int], ...]:
+def _bind_outputs(program: Program, buffers: list[Buffer], places: dict[str, Place]) -> tuple[tuple[Place, int], ...]:
     """Let the caller's output buffers be the memory of the activations they receive."""
     holder = {name: buffer for buffer in buffers for name in buffer.members}
     copies = []
@@ -145,69 +149,3 @@ def _bind_outputs(program: Program, buffers: list[_Buffer], places: dict[str, Pl
         else:
             copies.append((places[name], index))
     return tuple(copies)
-
-
-_ORDERS: tuple[Callable[[_Buffer], tuple[int, ...]], ...] = (
-    lambda b: (-b.elements, b.first),
-    lambda b: (-b.elements * (b.last - b.first + 1), b.first),
-    lambda b: (b.first - b.last, -b.elements, b.first),
-    lambda b: (b.first, -b.elements),
-    lambda b: (-b.last, -b.elements),
-    lambda b: (-b.elements, -b.first),  # what lies over something first
-    lambda b: (-b.first, -b.elements),
-)
-
-
-def _best_offsets(buffers: list[_Buffer]) -> tuple[list[int], int]:
-    """Offsets in elements and their total; the bound from below is what must live at the same time."""
-    least = max((_least(buffers, i) for i in {buffer.first for buffer in buffers}), default=0)
-    best, best_total = [0] * len(buffers), -1
-    for key in _ORDERS:
-        order = sorted(range(len(buffers)), key=lambda i: key(buffers[i]))
-        for _ in range(PROMOTIONS):
-            offsets = _place(buffers, order)
-            ends = [offset + buffer.elements for offset, buffer in zip(offsets, buffers, strict=True)]
-            total = max(ends, default=0)
-            if best_total < 0 or total < best_total:
-                best, best_total = offsets, total
-            if best_total == least:
-                return best, best_total
-            highest = ends.index(total)
-            if order[0] == highest:
-                break
-            order.remove(highest)
-            order.insert(0, highest)
-    return best, max(best_total, 0)
-
-
-def _least(buffers: Sequence[_Buffer], step: int) -> int:
-    """Elements that live at a step, at least: of two that may lie over each other, the larger."""
-    alive = [buffer for buffer in buffers if buffer.first <= step <= buffer.last]
-    shared = [min(b.elements, b.over.elements) for b in alive if b.over is not None and b.first == step]
-    return sum(buffer.elements for buffer in alive) - sum(shared)
-
-
-def _place(buffers: Sequence[_Buffer], order: Sequence[int]) -> list[int]:
-    """Put each buffer, in this order, at the lowest offset free while it lives."""
-    offsets = [0] * len(buffers)
-    placed: list[tuple[_Buffer, int]] = []
-    for i in order:
-        buffer = buffers[i]
-        others = [(other, at) for other, at in placed if other.first <= buffer.last and buffer.first <= other.last]
-        candidates = {0, *(at + other.elements for other, at in others)}
-        candidates |= {at - buffer.lag for other, at in others if buffer.over is other}
-        candidates |= {at + other.lag for other, at in others if other.over is buffer}
-        offsets[i] = min(
-            offset
-            for offset in candidates
-            if offset >= 0 and all(_fit(buffer, offset, other, at) for other, at in others)
-        )
-        placed.append((buffer, offsets[i]))
-    return offsets
-
-
-def _fit(buffer: _Buffer, offset: int, other: _Buffer, at: int) -> bool:
-    """Whether two buffers that live at the same time may begin there."""
-    apart = offset + buffer.elements <= at or at + other.elements <= offset
-    over = buffer.over is other and offset + buffer.lag <= at
-    return apart or over or (other.over is buffer and at + other.lag <= offset)
