@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 
+from exporters.pooled import is_alone
 from exporters.program import Step
 
 
@@ -46,15 +46,8 @@ def _pools(chain: Sequence[Step], readers: Counter[str]) -> bool:
     conv, pool = chain[0], chain[-1]
     if conv.kernel != "q_conv_stream" or pool.kernel != "q_max_pool":
         return False
-    linked = all(
-        reader.inputs == (source.output,) and readers[source.output] == 1 for source, reader in pairwise(chain)
-    )
-    one_plane = (
-        conv.sizes["out_h"] * conv.sizes["out_w"] == pool.sizes["in_h"] * pool.sizes["in_w"]
-        and conv.sizes["out_channels"] == pool.sizes["channels"]
-    )
     # shifts to the left wrap, so that a larger sum may give a smaller output
-    return linked and one_plane and bool((conv.tables["shifts"].values >= -1).all())
+    return is_alone(chain, readers) and bool((conv.tables["shifts"].values >= -1).all())
 
 
 def _pooled(conv: Step, clamp: Sequence[Step], pool: Step) -> list[Step]:

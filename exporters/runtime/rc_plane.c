@@ -17,7 +17,7 @@ static uint32_t reach(uint32_t offset, uint32_t pad, uint32_t stride, uint32_t l
 RC_INLINE void apply(const rc_plane *plane, uint32_t n_taps)
 {
     const rc_conv *const conv = plane->conv;
-    const uint32_t x_step = conv->stride_w * conv->in_channels, y_step = conv->out_channels;
+    const uint32_t x_step = conv->stride_w * conv->in_channels, y_step = plane->step;
     const uint32_t x_pitch = conv->stride_h * conv->in_w * conv->in_channels, y_pitch = conv->out_w * y_step;
     const uint32_t columns = plane->columns;
     const float w0 = plane->weight[0], w1 = plane->weight[1], w2 = plane->weight[2], w3 = plane->weight[3];
@@ -68,7 +68,7 @@ void rc_plane_move(rc_plane *plane, uint32_t out_channel, uint32_t tap)
         plane->rows = 0u;
         return;
     }
-    first = plane->y + out_channel + (top * conv->out_w + left) * conv->out_channels;
+    first = plane->y + out_channel * plane->channel + (top * conv->out_w + left) * plane->step;
     if (first != plane->y_first || rows != plane->rows || columns != plane->columns) {
         rc_plane_flush(plane);
     }
@@ -84,6 +84,21 @@ void rc_plane_move(rc_plane *plane, uint32_t out_channel, uint32_t tap)
                          conv->in_channels;
 }
 
+void rc_plane_begin(rc_plane *plane, const rc_conv *conv, const float *x, float *y, uint32_t step, uint32_t channel)
+{
+    plane->conv = conv;
+    plane->x = x;
+    plane->y = y;
+    plane->step = step;
+    plane->channel = channel;
+    plane->weight[0] = plane->weight[1] = plane->weight[2] = plane->weight[3] = 0.0f;
+    plane->n_taps = 0u;
+    plane->x_first = x;
+    plane->y_first = plane->y;
+    plane->rows = plane->columns = 0u;
+    rc_plane_move(plane, 0u, 0u);
+}
+
 void rc_plane_open(rc_plane *plane, const rc_conv *conv, const float *x, float *y)
 {
     const uint32_t channels = conv->out_channels;
@@ -94,13 +109,5 @@ void rc_plane_open(rc_plane *plane, const rc_conv *conv, const float *x, float *
             *y++ = conv->bias != NULL ? conv->bias[channel] : 0.0f;
         }
     }
-    plane->conv = conv;
-    plane->x = x;
-    plane->y = y - conv->out_h * conv->out_w * channels;
-    plane->weight[0] = plane->weight[1] = plane->weight[2] = plane->weight[3] = 0.0f;
-    plane->n_taps = 0u;
-    plane->x_first = x;
-    plane->y_first = plane->y;
-    plane->rows = plane->columns = 0u;
-    rc_plane_move(plane, 0u, 0u);
+    rc_plane_begin(plane, conv, x, y - conv->out_h * conv->out_w * channels, channels, 1u);
 }

@@ -11,6 +11,8 @@ typedef struct rc_plane {
     const rc_conv *conv;
     const float *x;
     float *y;
+    uint32_t step;    /* from output to output of a channel */
+    uint32_t channel; /* from channel to channel: 1, or 0 if the plane is that of one channel */
     const float *x_first; /* input under the first output that the tap reaches, channel 0 of the group */
     float *y_first;
     uint32_t rows, columns; /* outputs that the tap reaches: outside it meets the padding */
@@ -21,6 +23,9 @@ typedef struct rc_plane {
 
 /* Fill the plane with the bias and stand at the first tap of the first output channel. */
 void rc_plane_open(rc_plane *plane, const rc_conv *conv, const float *x, float *y);
+
+/* Stand there, in a plane that is filled already. */
+void rc_plane_begin(rc_plane *plane, const rc_conv *conv, const float *x, float *y, uint32_t step, uint32_t channel);
 
 /* Go to a tap (kh * kernel_w + kw) of an output channel. What waits is applied unless this tap reaches the same
  * outputs. */

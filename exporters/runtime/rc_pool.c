@@ -8,20 +8,12 @@ typedef struct patch {
     uint32_t pitch;
 } patch;
 
-/* Inputs at..at+kernel-1, less pad, cut to 0..length-1: the first and how many. */
-static uint32_t cut(uint32_t at, uint32_t pad, uint32_t kernel, uint32_t length, uint32_t *first)
-{
-    const uint32_t end = at + kernel - pad;
-    *first = at > pad ? at - pad : 0u;
-    return (end < length ? end : length) - *first;
-}
-
 static void place_patch(patch *place, const rc_pool *pool, const float *x, uint32_t out_y, uint32_t out_x)
 {
     uint32_t top, left;
 
-    place->rows = cut(out_y * pool->stride_h, pool->pad_top, pool->kernel_h, pool->in_h, &top);
-    place->columns = cut(out_x * pool->stride_w, pool->pad_left, pool->kernel_w, pool->in_w, &left);
+    place->rows = rc_pool_cut(out_y * pool->stride_h, pool->pad_top, pool->kernel_h, pool->in_h, &top);
+    place->columns = rc_pool_cut(out_x * pool->stride_w, pool->pad_left, pool->kernel_w, pool->in_w, &left);
     place->pitch = pool->in_w * pool->channels;
     place->x = x + top * place->pitch + left * pool->channels;
 }
