@@ -119,6 +119,8 @@ class Step:
         Of an output that the network does not name.
     lag
         The output may lie over the first input if it begins at least so many elements before it; None if it may not.
+    layers
+        Steps that run row by row inside this one.
 
     """
 
@@ -142,6 +144,51 @@ class Step:
     given: tuple[str, ...] = ()
     elements: int = 0
     lag: int | None = None
+    layers: tuple[RowLayer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowLayer:
+    """A step that makes its output row by row, of an input whose rows are made so too.
+
+    Attributes
+    ----------
+    step
+        The step; its sizes are those of the whole planes.
+    after
+        Elementwise steps that change its rows where they are made.
+    sources
+        Which layers before it make its inputs; -1 is the input of all of them.
+    in_h, out_h
+        Rows of an input and of the output.
+    in_row_bytes, out_row_bytes
+        Bytes of a row.
+    kernel_h, stride_h, pad_top
+        The window that moves over the rows; ``kernel_h`` counts its dilation.
+    kept
+        Rows of its output that are kept; none of the last layer's, which is the output of all of them.
+    at
+        Byte of the scratch memory where these lie.
+
+    """
+
+    step: Step
+    sources: tuple[int, ...]
+    in_h: int
+    out_h: int
+    in_row_bytes: int
+    out_row_bytes: int
+    kernel_h: int = 1
+    stride_h: int = 1
+    pad_top: int = 0
+    kept: int = 0
+    at: int = 0
+    after: tuple[Step, ...] = ()
+
+    @property
+    def last(self) -> Step:
+        """The step that makes the output."""
+        return self.after[-1] if self.after else self.step
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,10 @@ from exporters.identifiers import Namer, check_prefix
 from exporters.integer import lower_integer
 from exporters.lower import lower
 from exporters.memory_plan import MemoryPlan
+from exporters.memory_report import StepMemory, memory_by_step
+from exporters.pooled import with_pools
 from exporters.program import Program
+from exporters.strips import with_strips
 from refcompress.graph import Graph
 from refcompress.integer import IntegerNetwork
 
@@ -81,8 +84,19 @@ def sources(files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def lowered(graph: Graph | IntegerNetwork) -> Program:
-    """Lower a network of either kind."""
-    return lower_integer(graph) if isinstance(graph, IntegerNetwork) else lower(graph)
+    """Lower a network of either kind to the steps that its C code runs: convolutions pool, first layers go row by row.
+
+    Examples
+    --------
+    >>> from exporters.memory_plan import plan
+    >>> from refcompress import Node, TensorSpec, ops
+    >>> node = Node("Relu", "act", ("x",), "y", attrs=ops.NoAttrs())
+    >>> program = lowered(Graph((TensorSpec("x", (4,)),), ("y",), (node,), {}))
+    >>> [(row.name, row.live_bytes) for row in memory_by_step(program, plan(program))]
+    [('act', 0)]
+
+    """
+    return with_strips(lower_integer(graph) if isinstance(graph, IntegerNetwork) else with_pools(lower(graph)))
 
 
 def parameters(program: Program) -> Buffers:
@@ -115,6 +129,7 @@ def _headers(files: dict[str, bytes], last: Sequence[str]) -> str:
     """Include what the statements call; what declares no kernel comes in by itself."""
     declaring = {f"rc_{q}{kind}.h" for q in ("", "q_") for kind in ("activation", "conv", "gemm", "merge", "pool")}
     declaring |= {f"rc_{family}.h" for family in FLOAT_FAMILIES}
+    declaring |= {"rc_conv_pooled.h", "rc_strips.h"}
     wanted = [name for name in declaring if name in files]
     lines = [f'#include "{name}"\n' for name in sorted(wanted)]
     if last:
@@ -157,8 +172,8 @@ def _header(
  * (-D{upper}_HOOK=on_layer), void on_layer(uint32_t layer) is called before each, and with {upper}_LAYER_COUNT behind
  * the last: for clocks, traces and watchdogs.
  *
- *   layer  tables in bytes
-{_layer_lines(layers)} */
+ *   layer  tables in bytes  arena in use, * the most
+{_layer_lines(layers, memory_by_step(program, plan))} */
 #define {upper}_LAYER_COUNT {len(layers)}u
 
 #ifdef __cplusplus
@@ -176,8 +191,12 @@ RC_MUST_USE {_signature(prefix, program.c_type, inputs, outputs)};
 """
 
 
-def _layer_lines(layers: Sequence[Call]) -> str:
-    return "".join(f" * {i:7} {call.data_bytes:16}  {call.layer}\n" for i, call in enumerate(layers))
+def _layer_lines(layers: Sequence[Call], memory: Sequence[StepMemory]) -> str:
+    lines = []
+    for i, (call, row) in enumerate(zip(layers, memory, strict=True)):
+        mark = "*" if row.is_peak else " "
+        lines.append(f" * {i:7} {call.data_bytes:16} {row.live_bytes:13} {mark}  {call.layer}\n")
+    return "".join(lines)
 
 
 def _source(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from exporters.c.float_calls import FLOAT_CALLS
 from exporters.c.integer_calls import INTEGER_CALLS
 from exporters.c.literals import float_literal
+from exporters.c.strip_calls import strips
 from exporters.c.tensors import Data
 from exporters.header import described
 from exporters.memory_plan import MemoryPlan, Place
@@ -40,7 +41,8 @@ def kernels_of(step: Step) -> tuple[str, ...]:
     """Keys of the runtime's sources that a step needs."""
     products = [step.weight] if step.weight and step.kernel == "gemm" else [*step.weights.values()]
     plain = ["gemm" if form_of(weight.encoding) else "gemm_dense_float32" for weight in products]
-    return (*([] if step.kernel == "gemm" else [step.kernel]), *plain, *step.functions.values())
+    inside = [kernel for layer in step.layers for each in (layer.step, *layer.after) for kernel in kernels_of(each)]
+    return (*([] if step.kernel == "gemm" else [step.kernel]), *plain, *step.functions.values(), *inside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,13 @@ def calls(program: Program, plan: MemoryPlan, buffers: Buffers, data: Data) -> l
     for step in program.steps:
         before = data.data_bytes
         places = [plan.places[name] for name in (*step.inputs, step.output)]
-        if step.kernel in CALLS:
+        if step.layers:
+            at = [buffers(place) for place in (*places, plan.scratch[step.output])]
+            statements = [strips(step, at, data, _elementwise, _float_descriptor)]
+        elif step.kernel == "conv_pooled":
+            at = [buffers(place) for place in (*places, plan.scratch[step.output])]
+            statements = [_conv_pooled(step, at, data)]
+        elif step.kernel in CALLS:
             at = [buffers(place) for place in places]
             if step.output in plan.scratch:
                 at.append(buffers(plan.scratch[step.output]))
@@ -105,15 +113,42 @@ def _sizes(step: Step) -> dict[str, str]:
     return {key: f"{value}u" for key, value in step.sizes.items()}
 
 
-def _streamed(step: Step, inputs: list[Place], output: Place, buffers: Buffers, data: Data) -> list[str]:
+def _float_descriptor(step: Step, data: Data) -> str:
+    """Define what a convolution or a pool takes; return its name."""
+    return _conv_descriptor(step, data) if step.weight else data.descriptor("rc_pool", step.name, _sizes(step))
+
+
+def _weight_fields(step: Step, data: Data) -> dict[str, str]:
     if step.weight is None:
         raise TypeError(f"{step.name} streams no weight")
     fields = {"weights": f"&{data.weights(step.weight)}"}
     if "bias" in step.arrays:
         fields["bias"] = data.array(step.arrays["bias"])
+    return fields | _sizes(step)
+
+
+def _conv_descriptor(step: Step, data: Data) -> str:
     family = "gemm" if step.kernel == "gemm" else "conv"
-    name = data.descriptor(f"rc_{family}", step.name, fields | _sizes(step))
-    suffix = form_name(form_of(step.weight.encoding))
+    return data.descriptor(f"rc_{family}", step.name, _weight_fields(step, data))
+
+
+def _form(step: Step) -> str:
+    return form_name(0 if step.weight is None else form_of(step.weight.encoding))
+
+
+def _conv_pooled(step: Step, at: Sequence[str], data: Data) -> str:
+    """Convolve and pool; the last place is that of the sums."""
+    fields = {f"conv.{key}": value for key, value in _weight_fields(step, data).items()}
+    fields |= {f"pool.{key}": f"{value}u" for key, value in step.pool.items()}
+    fields |= {"relu": f"{step.integers['relu']}u"}
+    name = data.descriptor("rc_conv_pooled", step.name, fields)
+    return f"rc_conv_pooled_{_form(step)}(&{name}, {', '.join(at)});"
+
+
+def _streamed(step: Step, inputs: list[Place], output: Place, buffers: Buffers, data: Data) -> list[str]:
+    name = _conv_descriptor(step, data)
+    family = "gemm" if step.kernel == "gemm" else "conv"
+    suffix = _form(step)
     if step.kernel == "conv_pixels":
         suffix = "pixels_float32"
     return [f"rc_{family}_{suffix}(&{name}, {buffers(inputs[0])}, {buffers(output)});"]
@@ -129,11 +164,15 @@ def _described(c_type: str) -> Callable[[Step, list[Place], Place, Buffers, Data
 
 def _plain(step: Step, inputs: list[Place], output: Place, buffers: Buffers, data: Data) -> list[str]:
     """Pass inputs, output, sizes, floats and arrays in the order of the C declaration."""
-    words = [buffers(place) for place in [*inputs, output]]
+    return [_elementwise(step, [buffers(place) for place in [*inputs, output]], data)]
+
+
+def _elementwise(step: Step, at: Sequence[str], data: Data) -> str:
+    words = [*at]
     words += [f"{value}u" for value in step.sizes.values()]
     words += [float_literal(value) for value in step.floats.values()]
     words += [data.array(tensor) for tensor in step.arrays.values()]
-    return [f"rc_{step.kernel}({', '.join(words)});"]
+    return f"rc_{step.kernel}({', '.join(words)});"
 
 
 def _concat(step: Step, inputs: list[Place], output: Place, buffers: Buffers, _data: Data) -> list[str]:

@@ -43,20 +43,28 @@ def _gemm(step: Step, at: list[str], data: Data) -> list[str]:
     return [f"rc_q_gemm(&{name}, {', '.join(at)});"]
 
 
-def _points(step: Step, at: list[str], data: Data) -> list[str]:
+def points_descriptor(step: Step, data: Data) -> str:
+    """Define what a convolution takes whose windows are one pixel; return its name."""
     sizes = step.sizes
-    name = data.descriptor("rc_q_rows", step.name, _rows(step, data, sizes["out_channels"], sizes["in_channels"]))
+    return data.descriptor("rc_q_rows", step.name, _rows(step, data, sizes["out_channels"], sizes["in_channels"]))
+
+
+def _points(step: Step, at: list[str], data: Data) -> list[str]:
     x, y, columns = at
-    return [f"rc_q_conv_points(&{name}, {x}, {y}, {sizes['out_w']}u, {columns});"]
+    return [f"rc_q_conv_points(&{points_descriptor(step, data)}, {x}, {y}, {step.sizes['out_w']}u, {columns});"]
 
 
-def _conv(step: Step, at: list[str], data: Data) -> list[str]:
+def conv_descriptor(step: Step, data: Data) -> str:
+    """Define what a convolution of bytes takes; return its name."""
     sizes = step.sizes
     columns = sizes["kernel_h"] * sizes["kernel_w"] * sizes["in_channels"] // sizes["group"]
     fields = _rows(step, data, sizes["out_channels"], columns, "rows.")
     fields |= {f"window.{key}": value for key, value in _sizes(step).items()}
-    name = data.descriptor("rc_q_conv", step.name, fields)
-    return [f"rc_{step.kernel}(&{name}, {', '.join(at)});"]
+    return data.descriptor("rc_q_conv", step.name, fields)
+
+
+def _conv(step: Step, at: list[str], data: Data) -> list[str]:
+    return [f"rc_{step.kernel}(&{conv_descriptor(step, data)}, {', '.join(at)});"]
 
 
 def _weights(step: Step, data: Data) -> tuple[str, str]:
@@ -98,9 +106,18 @@ def _plain(step: Step, at: list[str], data: Data) -> list[str]:
     return [f"rc_{step.kernel}({', '.join(words)});"]
 
 
+def pool_descriptor(step: Step, data: Data) -> str:
+    """Define the sizes of a pool; return their name."""
+    return data.descriptor("rc_q_pool", step.name, _sizes(step))
+
+
+def sum_descriptor(step: Step, data: Data) -> str:
+    """Define what a sum takes; return its name."""
+    return data.descriptor("rc_q_sum", step.name, _integers(step))
+
+
 def _add(step: Step, at: list[str], data: Data) -> list[str]:
-    name = data.descriptor("rc_q_sum", step.name, _integers(step))
-    return [f"rc_q_add(&{name}, {', '.join(at)}, {step.sizes['n']}u);"]
+    return [f"rc_q_add(&{sum_descriptor(step, data)}, {', '.join(at)}, {step.sizes['n']}u);"]
 
 
 def _concat(step: Step, at: list[str], _data: Data) -> list[str]:

@@ -52,6 +52,7 @@ C_SOURCES: dict[str, tuple[str, ...]] = {
     "broadcast_pow": ("rc_pow.c",),
     "celu": _MATH,
     "center": ("rc_normalization.c", "rc_sqrt.c"),
+    "conv_pooled": ("rc_conv_pooled.c", "rc_plane.c", "rc_stream.c"),
     "conv_transpose": ("rc_conv_transpose.c", "rc_stream.c"),
     "elu": _MATH,
     "elu_one": _MATH,
@@ -83,6 +84,7 @@ C_SOURCES: dict[str, tuple[str, ...]] = {
     "softplus": ("rc_log.c", "rc_math.c"),
     "softsign": ("rc_elementwise.c",),
     "sqrt": ("rc_sqrt.c",),
+    "strips": ("rc_strips.c",),  # and of integer networks
     "swish": _MATH,
     "thresholded_relu": ("rc_elementwise.c",),
     "unit_length": ("rc_normalization.c", "rc_sqrt.c"),
