@@ -162,7 +162,7 @@ class RowLayer:
     in_h, out_h
         Rows of an input and of the output.
     in_row_bytes, out_row_bytes
-        Bytes of a row.
+        Bytes of a row of the first input and of the output.
     kernel_h, stride_h, pad_top
         The window that moves over the rows; ``kernel_h`` counts its dilation.
     kept

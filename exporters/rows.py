@@ -15,6 +15,7 @@ POOLS = ("q_max_pool", "q_average_pool", "max_pool", "average_pool")
 WINDOWS = ("q_conv_pixels", "q_conv_depthwise", "conv_pixels", *POOLS)
 POINTS = ("q_conv_points",)
 IN_PLACE = ("q_clamp", "q_table", "batch_norm", "clip", "relu", "sigmoid", "tanh")
+CONCAT = ("q_concat", "concat")
 ELEMENTWISE = ("q_add", "add", *IN_PLACE)
 GATHERING = ("q_conv_pixels", "q_conv_points")
 
@@ -52,7 +53,11 @@ def next_plane(step: Step, planes: Sequence[Plane | None]) -> Plane | None:
 
     """
     plane = planes[0]
-    if plane is None or any(other != plane for other in planes) or max(plane.height, plane.width) > MAX_COUNT:
+    if plane is None or max(plane.height, plane.width) > MAX_COUNT:
+        return None
+    if step.kernel in CONCAT:
+        return _joined(step, planes)
+    if any(other != plane for other in planes):
         return None
     size = plane.height * plane.width * plane.channels
     if step.kernel in ELEMENTWISE:
@@ -73,6 +78,16 @@ def next_plane(step: Step, planes: Sequence[Plane | None]) -> Plane | None:
     else:
         return None
     return None if found and step.kernel in GATHERING and found.width < MIN_PIXELS else found
+
+
+def _joined(step: Step, planes: Sequence[Plane | None]) -> Plane | None:
+    """Return the plane of a concatenation of channels."""
+    known = [plane for plane in planes if plane is not None]
+    height, width = known[0].height, known[0].width
+    fits = len(known) == len(planes) and all((plane.height, plane.width) == (height, width) for plane in known)
+    if not fits or step.parts != tuple(plane.channels for plane in known):
+        return None
+    return Plane(height, width, step.sizes["pitch"])
 
 
 def _is_flat(step: Step) -> bool:

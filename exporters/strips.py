@@ -140,9 +140,10 @@ def _run_bytes(program: Program, source: str, layers: Sequence[RowLayer]) -> int
     rows: dict[int, int] = {}
     for layer in layers:
         for k in layer.sources:
-            rows[k] = max(rows.get(k, 0), least_rows(layer) * layer.in_row_bytes)
+            rows[k] = max(rows.get(k, 0), least_rows(layer))
     rows.pop(-1, None)
-    return sum(program.elements[name] * program.element_bytes for name in whole) + sum(rows.values())
+    kept = sum(n * layers[k].out_row_bytes for k, n in rows.items())
+    return sum(program.elements[name] * program.element_bytes for name in whole) + kept
 
 
 def _applied(program: Program, run: _Run) -> Program:

@@ -63,12 +63,12 @@ def strips(step: Step, at: Sequence[str], data: Data, float_call: Elementwise, f
     return f"{function}({', '.join(at)});"
 
 
-_COLUMNS = "    /* descriptor, in_row, out_row, at, kept, in_h, out_h, kernel_h, stride_h, pad_top, from, other */\n"
+_COLUMNS = "    /* descriptor, out_row, at, kept, in_h, out_h, kernel_h, stride_h, pad_top, from, other */\n"
 
 
 def _table_row(layer: RowLayer, descriptor: str) -> str:
     sources = [INPUT if k < 0 else f"{k}u" for k in (layer.sources[0], layer.sources[-1])]
-    numbers = (layer.in_row_bytes, layer.out_row_bytes, layer.at, layer.kept, layer.in_h, layer.out_h)
+    numbers = (layer.out_row_bytes, layer.at, layer.kept, layer.in_h, layer.out_h)
     window = (layer.kernel_h, layer.stride_h, layer.pad_top)
     words = [descriptor, *(f"{n}u" for n in (*numbers, *window)), *sources]
     return f"\n    {{{', '.join(words)}}}"
@@ -85,7 +85,7 @@ def _function(function: str, table: str, step: Step, cases: dict[str, list[int]]
 {{
 {columns}    rc_strips rows;
 
-    rc_strips_open(&rows, {table}, {len(step.layers)}u, input, output, memory);
+    rc_strips_open(&rows, {table}, {len(step.layers)}u, input, {step.layers[0].in_row_bytes}u, output, memory);
     while (rc_strips_next(&rows) != 0u) {{
         switch (rows.layer) {{
 {body}        default: break;
@@ -108,6 +108,8 @@ def _layer(layer: RowLayer, data: Data, float_call: Elementwise, float_descripto
     if layer.step.kernel in _DESCRIPTORS or layer.step.kernel in _WINDOWS:
         descriptor = f"&{_DESCRIPTORS.get(layer.step.kernel, float_descriptor)(layer.step, data)}"
         text = _window(layer.step) if layer.step.kernel in _WINDOWS else _statement(_whole_rows(layer.step, size))
+    elif layer.step.parts:
+        text = _concat(layer.step, size // layer.step.sizes["pitch"])
     else:
         text = elementwise(layer.step, OPERANDS[len(layer.sources)])
     return descriptor, text + "".join(elementwise(step, ["rows.y", "rows.y"]) for step in layer.after)
@@ -119,6 +121,16 @@ def _whole_rows(step: Step, size: int) -> str:
         n = size // step.sizes["out_channels"]
         return f"rc_q_conv_points((const rc_q_rows *)rows.descriptor, rows.x, rows.y, {n}u, columns);"
     return f"rc_q_add((const rc_q_sum *)rows.descriptor, rows.x, rows.other, rows.y, {size}u);"
+
+
+def _concat(step: Step, pixels: int) -> str:
+    """Put the channels of two inputs beside each other."""
+    c_type = "int8_t" if step.kernel == "q_concat" else "float"
+    first, second = step.parts
+    sizes = [f"{pixels}u, {part}u, {step.sizes['pitch']}u" for part in (first, second)]
+    return _statement(f"rc_{step.kernel}(rows.x, rows.y, {sizes[0]});") + _statement(
+        f"rc_{step.kernel}(rows.other, ({c_type} *)rows.y + {first}, {sizes[1]});"
+    )
 
 
 def _row_sizes(step: Step, size: int) -> dict[str, int]:

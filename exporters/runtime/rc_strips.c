@@ -81,22 +81,26 @@ static uint8_t *next_row(const rc_strips *strips, uint32_t index)
     return rows + (state->made - state->first) * layer->out_row;
 }
 
-static const uint8_t *row_of(const rc_strips *strips, uint32_t from, uint32_t row, uint32_t bytes)
+static const uint8_t *row_of(const rc_strips *strips, uint32_t from, uint32_t row)
 {
+    const rc_strip_layer *source;
+
     if (from == RC_STRIPS_INPUT) {
-        return strips->input + row * bytes;
+        return strips->input + row * strips->in_row;
     }
-    return strips->memory + strips->layers[from].at + (row - strips->state[from].first) * bytes;
+    source = &strips->layers[from];
+    return strips->memory + source->at + (row - strips->state[from].first) * source->out_row;
 }
 
-void rc_strips_open(rc_strips *strips, const rc_strip_layer *layers, uint32_t n_layers, const void *input, void *output,
-                    void *memory)
+void rc_strips_open(rc_strips *strips, const rc_strip_layer *layers, uint32_t n_layers, const void *input,
+                    uint32_t in_row, void *output, void *memory)
 {
     uint32_t i;
 
     strips->layers = layers;
     strips->n_layers = n_layers;
     strips->input = (const uint8_t *)input;
+    strips->in_row = in_row;
     strips->output = (uint8_t *)output;
     strips->memory = (uint8_t *)memory;
     strips->state = (rc_strip_state *)memory;
@@ -122,8 +126,8 @@ uint32_t rc_strips_next(rc_strips *strips)
     first = first_under(layer, row);
     strips->layer = i;
     strips->descriptor = layer->descriptor;
-    strips->x = row_of(strips, layer->from, first, layer->in_row);
-    strips->other = row_of(strips, layer->other, first, layer->in_row);
+    strips->x = row_of(strips, layer->from, first);
+    strips->other = row_of(strips, layer->other, first);
     strips->y = next_row(strips, i);
     strips->in_h = end_under(layer, row) - first;
     strips->pad_top = first + layer->pad_top - row * layer->stride_h;

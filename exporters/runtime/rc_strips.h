@@ -15,7 +15,7 @@ extern "C" {
 
 typedef struct rc_strip_layer {
     const void *descriptor;           /* that its kernel takes, if it takes one */
-    uint32_t in_row, out_row;         /* bytes of a row of an input and of the output */
+    uint32_t out_row;                 /* bytes of a row of the output */
     uint32_t at;                      /* byte of the memory where the rows kept of its output lie */
     uint16_t kept;                    /* how many */
     uint16_t in_h, out_h;             /* rows of the planes */
@@ -31,6 +31,7 @@ typedef struct rc_strips {
     const rc_strip_layer *layers;
     uint32_t n_layers;
     const uint8_t *input;
+    uint32_t in_row; /* bytes of a row of it */
     uint8_t *output; /* of the last layer, all of it */
     uint8_t *memory;
     rc_strip_state *state;
@@ -42,9 +43,9 @@ typedef struct rc_strips {
     uint32_t in_h, pad_top; /* rows from x on, and rows of the window above them */
 } rc_strips;
 
-/* `memory` begins with a state for each layer. */
-void rc_strips_open(rc_strips *strips, const rc_strip_layer *layers, uint32_t n_layers, const void *input, void *output,
-                    void *memory);
+/* `in_row` is the bytes of a row of the input; `memory` begins with a state for each layer. */
+void rc_strips_open(rc_strips *strips, const rc_strip_layer *layers, uint32_t n_layers, const void *input,
+                    uint32_t in_row, void *output, void *memory);
 
 /* Find the next row to make; 0 if the last layer's output is complete. */
 uint32_t rc_strips_next(rc_strips *strips);

@@ -25,7 +25,7 @@ ROW = np.dtype("<u4,<u4")  # which layer made it, and which row it is
 class _Layer(ctypes.Structure):
     _fields_ = (
         ("descriptor", ctypes.c_void_p),
-        *((name, ctypes.c_uint32) for name in ("in_row", "out_row", "at")),
+        *((name, ctypes.c_uint32) for name in ("out_row", "at")),
         *((name, ctypes.c_uint16) for name in ("kept", "in_h", "out_h", "kernel_h", "stride_h", "pad_top")),
         *((name, ctypes.c_uint16) for name in ("source", "other")),
     )
@@ -35,7 +35,9 @@ class _Strips(ctypes.Structure):
     _fields_ = (
         ("layers", ctypes.c_void_p),
         ("n_layers", ctypes.c_uint32),
-        *((name, ctypes.c_void_p) for name in ("input", "output", "memory", "state")),
+        ("input", ctypes.c_void_p),
+        ("in_row", ctypes.c_uint32),
+        *((name, ctypes.c_void_p) for name in ("output", "memory", "state")),
         ("layer", ctypes.c_uint32),
         *((name, ctypes.c_void_p) for name in ("descriptor", "x", "other", "y")),
         *((name, ctypes.c_uint32) for name in ("in_h", "pad_top")),
@@ -62,13 +64,13 @@ def _play(layers: tuple[RowLayer, ...], memory_bytes: int, *, guards: bool = Fal
     memory = np.full(memory_bytes // 4 + 1, 0xEEEEEEEE, np.uint32)
     table = (_Layer * len(layers))()
     for found, layer in zip(table, layers, strict=True):
-        found.in_row, found.out_row, found.at, found.kept = 8, 8, layer.at, layer.kept
+        found.out_row, found.at, found.kept = 8, layer.at, layer.kept
         found.in_h, found.out_h, found.kernel_h = layer.in_h, layer.out_h, layer.kernel_h
         found.stride_h, found.pad_top = layer.stride_h, layer.pad_top
         found.source, found.other = (INPUT if k < 0 else k for k in (layer.sources[0], layer.sources[-1]))
     strips = _Strips()
-    ends = (ctypes.c_void_p(array.ctypes.data) for array in (source, output, memory))
-    _library().rc_strips_open(ctypes.byref(strips), table, len(layers), *ends)
+    x, y, ram = (ctypes.c_void_p(array.ctypes.data) for array in (source, output, memory))
+    _library().rc_strips_open(ctypes.byref(strips), table, len(layers), x, 8, y, ram)
     made: list[list[int]] = [[] for _ in layers]
     while _library().rc_strips_next(ctypes.byref(strips)):
         layer, row = layers[strips.layer], len(made[strips.layer])
@@ -167,6 +169,12 @@ def test_what_cannot_run_row_by_row() -> None:
     assert next_plane(above, [plane]) is None  # a window that lies in the padding
     assert next_plane(Step("q_conv_stream", "c", ("x",), "y", window), [plane]) is None
     assert next_plane(Step("add", "a", ("x", "z"), "y", {"n": 256}), [plane, Plane(8, 4, 8)]) is None
+    joined = Step("concat", "c", ("x", "z"), "y", {"blocks": 64, "pitch": 6}, parts=(4, 2))
+    assert next_plane(joined, [plane, Plane(8, 8, 2)]) == Plane(8, 8, 6)
+    assert next_plane(joined, [plane, Plane(4, 16, 2)]) is None
+    assert next_plane(joined, [plane, None]) is None
+    below = Step("concat", "c", ("x", "z"), "y", {"blocks": 1, "pitch": 512}, parts=(256, 256))
+    assert next_plane(below, [plane, plane]) is None  # another axis
     norm = Step("batch_norm", "b", ("x",), "y", {"pixels": 2, "channels": 128})
     assert next_plane(norm, [plane]) is None  # whose vectors span rows
 

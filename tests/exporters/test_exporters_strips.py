@@ -81,6 +81,19 @@ def inner() -> Made:
     return b.network(b("Gemm", b("Flatten", name), weight=(135, 3))), b.samples()
 
 
+def fires() -> Made:
+    """Branches that are put beside each other."""
+    b = IntegerBuilder(37, x=(20, 12, 6))
+    name = b("Conv", "x", weight=(3, 3, 6, 16), pads=SAME, function=RELU)
+    for _ in range(2):
+        thin = b("Conv", name, weight=(1, 1, 16, 4), function=RELU)
+        left = b("Conv", thin, weight=(1, 1, 4, 6), result=b.quantizations[name])
+        right = b("Conv", thin, weight=(3, 3, 4, 10), pads=SAME, result=b.quantizations[name])
+        name = b("Concat", left, right, axis=3)
+    name = b("MaxPool", name, kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 0, 0])
+    return b.network(b("GlobalAveragePool", name, keepdims=False)), b.samples()
+
+
 def _float(shape: tuple[int, ...], nodes: list, weights: dict[str, tuple[int, ...]], seed: int) -> Made:
     rng = np.random.default_rng(seed)
     params = {name: encodings.encode(rng.normal(size=size).astype(np.float32)) for name, size in weights.items()}
@@ -99,12 +112,13 @@ def floats() -> Made:
         node("Conv", "d", "c", params={"weight": "wd"}, **{**conv, "pads": (0, 0, 0, 0)}),
         node("Clip", "e", "d", min=-2.0, max=1.5),
         node("Add", "f", "e", "c", "e"),
-        node("Conv", "g", "f", params={"weight": "wg"}, **{**conv, "dilations": (2, 1), "pads": (2, 1, 2, 1)}),
+        node("Concat", "z", "f", "c", axis=3),
+        node("Conv", "g", "z", params={"weight": "wg"}, **{**conv, "dilations": (2, 1), "pads": (2, 1, 2, 1)}),
         node("AveragePool", "h", "g", **pool, count_include_pad=True),
         node("Tanh", "i", "h"),
     ]
-    weights = {"wa": (3, 3, 4, 8), "ba": (8,), "wd": (1, 1, 8, 8), "wg": (3, 3, 8, 4)}
-    return _float((24, 14, 4), nodes, weights, 33)
+    weights = {"wa": (3, 3, 4, 8), "ba": (8,), "wd": (1, 1, 8, 8), "wg": (3, 3, 16, 4)}
+    return _float((18, 14, 4), nodes, weights, 33)
 
 
 @pytest.fixture
@@ -115,7 +129,7 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("target", EVERY, ids=lambda target: target.name)
-@pytest.mark.parametrize("make", [separable, residual, inner, floats], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", [separable, residual, inner, fires, floats], ids=lambda make: make.__name__)
 def test_rows_equal_the_reference_on_every_target(make: Callable[[], Made], target: targets.Target) -> None:
     network, samples = make()
     assert len(_layers(network)) >= 4
@@ -182,7 +196,7 @@ def test_what_is_read_elsewhere_is_stored() -> None:
     steps = (_pool("x", "a"), _pool("a", "b"), Step("add", "y", ("b", "a"), "y", {"n": 2048}))
     assert len(with_strips(_program(*steps)).steps) == 1
     both = _program(*steps[:2], Step("concat", "y", ("b", "a"), "y", {"blocks": 1, "pitch": 4096}, parts=(2048, 2048)))
-    assert with_strips(both).steps == both.steps
+    assert with_strips(both).steps == both.steps  # rows of one below those of the other
 
 
 def test_little_is_not_worth_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
