@@ -89,7 +89,13 @@ C_SOURCES: dict[str, tuple[str, ...]] = {
     "thresholded_relu": ("rc_elementwise.c",),
     "unit_length": ("rc_normalization.c", "rc_sqrt.c"),
 }  # of float networks too, but flash images have none of them
-IMAGE_SOURCES = ("rc_image.c", "rc_step.c", "rc_check.c", "rc_check_code.c", "rc_check_tensor.c")
+# The checker and the interpreter of flash images: what both kinds share, then of float32 and of int8.
+SHARED_IMAGE_SOURCES = (
+    *("rc_image.c", "rc_record.c", "rc_check_image.c", "rc_check_sizes.c"),
+    *("rc_check_tensor.c", "rc_check_code.c", "rc_stream.c"),
+)
+FLOAT_IMAGE_SOURCES = ("rc_check.c", "rc_run.c", "rc_step.c")
+INTEGER_IMAGE_SOURCES = ("rc_q_check.c", "rc_q_check_lag.c", "rc_q_check_rows.c", "rc_q_run.c", "rc_q_step.c")
 
 
 @cache
@@ -105,15 +111,13 @@ def source(name: str) -> bytes:
     return resources.files(__name__).joinpath(name).read_bytes()
 
 
-def files_for(kernels: Iterable[str], *, image: bool = False) -> dict[str, bytes]:
+def files_for(kernels: Iterable[str]) -> dict[str, bytes]:
     """Return the files that these kernels need, headers first.
 
     Parameters
     ----------
     kernels
         Keys of :data:`SOURCES`, :data:`C_SOURCES` and :data:`INTEGER_SOURCES`.
-    image
-        Whether to add the checker and the interpreter of flash images, which reach every kernel of :data:`SOURCES`.
 
     Examples
     --------
@@ -122,9 +126,26 @@ def files_for(kernels: Iterable[str], *, image: bool = False) -> dict[str, bytes
 
     """
     groups = SOURCES | C_SOURCES | INTEGER_SOURCES
-    sources = {name for kernel in kernels for name in groups[kernel]}
-    if image:
-        sources |= {name for group in SOURCES.values() for name in group} | set(IMAGE_SOURCES)
+    return _with_headers({name for kernel in kernels for name in groups[kernel]})
+
+
+def image_files(*, integers: bool) -> dict[str, bytes]:
+    """Return the checker, the interpreter and every kernel of flash images of int8, or of float32.
+
+    Examples
+    --------
+    >>> "rc_q_run.c" in image_files(integers=True), "rc_run.c" in image_files(integers=True)
+    (True, False)
+
+    """
+    groups = INTEGER_SOURCES if integers else SOURCES
+    kernels = {name for group in groups.values() for name in group}
+    return _with_headers(
+        {*kernels, *SHARED_IMAGE_SOURCES, *(INTEGER_IMAGE_SOURCES if integers else FLOAT_IMAGE_SOURCES)}
+    )
+
+
+def _with_headers(sources: set[str]) -> dict[str, bytes]:
     headers = {"rc.h"}
     todo = [*sources, *headers]
     while todo:

@@ -28,7 +28,8 @@ typedef enum rc_status {
     RC_ERROR_BUFFER = 8,     /* a step would leave the arena, an input or an output */
     RC_ERROR_TENSOR = 9,     /* the bytes of a weight do not fit its step */
     RC_ERROR_CODE = 10,      /* a Huffman code or its table is invalid */
-    RC_ERROR_STREAM = 11     /* a stream ends early, or holds what its weight cannot have */
+    RC_ERROR_STREAM = 11,    /* a stream ends early, or holds what its weight cannot have */
+    RC_ERROR_ELEMENTS = 12   /* an image of int8 where one of float32 is expected, or the other way round */
 } rc_status;
 
 #ifdef __cplusplus

@@ -185,6 +185,6 @@ rc_status rc_check_code(const rc_checked *image, uint32_t table, const uint8_t *
             return RC_ERROR_CODE;
         }
     }
-    rc_step_table(image->bytes, table, &symbols);
+    rc_record_table(image->bytes, table, &symbols);
     return compare_table(lengths, n_symbols, counts, section[RC_TABLE_COUNTS], section[1], &symbols);
 }

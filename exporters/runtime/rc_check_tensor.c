@@ -1,5 +1,6 @@
 /* rc_check_tensor.c - a packed tensor must fit its step, and its streams must hold what the step can use. */
 #include "rc_check.h"
+#include "rc_q_weights.h"
 
 #define MOST_VALUE_BITS 16u
 #define MOST_GAP_BITS 12u
@@ -28,8 +29,18 @@ static int take(tensor *now, uint64_t n)
     return 1;
 }
 
-static int known_form(uint32_t form)
+/* T2: the forms of the image's kernels. */
+static int known_form(uint32_t form, uint32_t elements)
 {
+    if (elements == RC_ELEMENTS_INT8) {
+        switch (form) {
+#define RC_CASE(name, value) case value:
+            RC_Q_FORMS(RC_CASE)
+#undef RC_CASE
+            return form != 0u; /* bytes have no tensor */
+        default: return 0;
+        }
+    }
     switch (form) {
 #define RC_CASE(name, value) case value:
     RC_STREAM_FORMS(RC_CASE)
@@ -40,12 +51,12 @@ static int known_form(uint32_t form)
 }
 
 /* T2 to T5: the four bytes of the header. */
-static int check_header(const tensor *now)
+static int check_header(const tensor *now, uint32_t elements)
 {
     const uint32_t form = now->form & ~RC_TENSOR_ESCAPE;
     const uint32_t kind = form & (RC_CODEBOOK | RC_LINEAR);
 
-    if (!known_form(form) || (now->form & (RC_TENSOR_ESCAPE | RC_CSR)) == RC_TENSOR_ESCAPE) {
+    if (!known_form(form, elements) || (now->form & (RC_TENSOR_ESCAPE | RC_CSR)) == RC_TENSOR_ESCAPE) {
         return 0;
     }
     if ((kind == 0u) != (now->value_bits == 0u) || now->value_bits > MOST_VALUE_BITS) {
@@ -73,8 +84,13 @@ static int check_codebook(tensor *now)
         bits++;
     }
     now->limit = count;
-    return count >= 1u && count <= MOST_CENTROIDS && bits == now->value_bits && rc_load16(table + 2) == 0u &&
-           take(now, 4u * (uint64_t)count);
+    if (count < 1u || count > MOST_CENTROIDS || bits != now->value_bits || rc_load16(table + 2) != 0u) {
+        return 0;
+    }
+    if ((now->form & RC_LINEAR) != 0u) { /* integers: a scale and a byte each, filled up to a multiple of 4 */
+        return take(now, 4u + ((count + 3u) & ~3u));
+    }
+    return take(now, 4u * count);
 }
 
 static int check_linear(tensor *now, uint32_t rows)
@@ -242,7 +258,7 @@ static rc_status check_streams(tensor *now, const rc_checked *image, const uint3
     if (step[RC_RECORD_STREAM] != step[RC_RECORD_TENSOR] + now->at) { /* T16 */
         return RC_ERROR_TENSOR;
     }
-    rc_step_weights(image->bytes, step, now->n_elements, &weights);
+    rc_record_weights(image->bytes, step, now->n_elements, &weights);
     if ((now->form & RC_CSR) != 0u) {
         if (!take(now, now->gap_bytes) || !walk_gaps(now, &weights, &n_entries)) {
             return RC_ERROR_STREAM;
@@ -278,17 +294,9 @@ rc_status rc_check_weight(const rc_checked *image, const uint32_t *step, uint32_
     now.gap_bytes = 0u;
     now.n_floats = 0u;
     now.limit = 0u;
-    if (!check_header(&now) || !check_values(&now, rows)) {
+    if (!check_header(&now, image->elements) || !check_values(&now, rows)) {
         return RC_ERROR_TENSOR;
     }
     status = check_codes(&now, image, step);
     return status == RC_OK ? check_streams(&now, image, step) : status;
-}
-
-rc_status rc_check_floats(const rc_checked *image, uint32_t offset, uint32_t n)
-{
-    if (!rc_inside(image, offset, RC_TENSOR_HEADER + 4u * (uint64_t)n) || rc_load32(image->bytes + offset) != 0u) {
-        return RC_ERROR_TENSOR; /* T21 */
-    }
-    return RC_OK;
 }

@@ -306,28 +306,26 @@ $show    }
 """)
 
 
-def _blob_flavour(
-    graph: Graph, arrays: Sequence[NDArray[np.float32]], prefix: str, max_table_bits: int
-) -> tuple[Mapping[str, bytes], str]:
+def _blob_flavour(graph: Network, arrays: Arrays, prefix: str, max_table_bits: int) -> tuple[Mapping[str, bytes], str]:
     files = exporters.blob.export(graph, prefix=prefix, max_table_bits=max_table_bits)
-    upper = prefix.upper()
-    n_in, n_out = len(graph.inputs), len(graph.outputs)
+    upper, q = prefix.upper(), "q_" if isinstance(graph, IntegerNetwork) else ""
+    n_in, n_out = len(_inner(graph).inputs), len(_inner(graph).outputs)
     sizes_in = [f"{upper}_INPUT_{i}_SIZE" for i in range(n_in)]
     sizes_out = [f"{upper}_OUTPUT_{i}_SIZE" for i in range(n_out)]
     image = np.frombuffer(files[f"{prefix}.bin"], "<u4")
     head = f'#include "{prefix}.h"\n' + c_array("uint32_t", "image_words", image)
     # a copy of the exact size, so that a sanitizer sees every read outside
-    prepare = f"""    const float *sources[{n_in}];
+    prepare = f"""    const element *sources[{n_in}];
     void *const image = room({upper}_IMAGE_BYTES);
     memcpy(image, image_words, {upper}_IMAGE_BYTES);
     for (sample = 0u; sample < {n_in}u; sample++) {{
         sources[sample] = inputs[sample];
     }}
-    if (rc_check(image, {upper}_IMAGE_BYTES) != RC_OK || rc_arena_bytes(image) != {upper}_ARENA_BYTES) {{
-        return 100 + (int)rc_check(image, {upper}_IMAGE_BYTES);
+    if (rc_{q}check(image, {upper}_IMAGE_BYTES) != RC_OK || rc_arena_bytes(image) != {upper}_ARENA_BYTES) {{
+        return 100 + (int)rc_{q}check(image, {upper}_IMAGE_BYTES);
     }}
 """
-    call = "rc_run(image, sources, outputs, arena)"
+    call = f"rc_{q}run(image, sources, outputs, arena)"
     return files, main_text(head, arrays, sizes_in, sizes_out, f"{upper}_ARENA_BYTES", call, prepare)
 
 

@@ -59,7 +59,7 @@ def test_a_prefix_that_is_no_identifier_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_an_integer_model_becomes_integer_c(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_integer_model_becomes_integer_c_and_an_image(tmp_path: Path) -> None:
     pytest.importorskip("tflite", reason="needs the extra tflite")
     from checks.tflite_networks import conv
 
@@ -71,6 +71,7 @@ def test_an_integer_model_becomes_integer_c(tmp_path: Path, capsys: pytest.Captu
     files = exporters.c.export(tflite.load(model), prefix="net")
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == files
     assert b"int8_t" in files["net.h"]
-    capsys.readouterr()
-    assert main(["export", str(model), "--to", "blob", "-o", str(tmp_path / "image")]) == 1
-    assert "an integer network" in capsys.readouterr().err
+    assert main(["export", str(model), "--to", "blob", "--prefix", "net", "-o", str(tmp_path / "image")]) == 0
+    image = exporters.blob.export(tflite.load(model), prefix="net")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "image").iterdir()} == image
+    assert {"net.bin", "net.hex", "rc_q_run.c"} <= set(image)

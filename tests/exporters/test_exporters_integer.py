@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from checks import targets
 from checks.export import check_export
+from checks.forms import Form, make_weight
 from checks.integer_builder import IntegerBuilder, grow
 from checks.integer_networks import linear_weight, single
+from checks.native import check_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +27,7 @@ from refcompress.graph import Graph
 from refcompress.integer import IntegerNetwork, Quantization
 
 ALL_TARGETS = [targets.GCC, targets.CLANG, targets.SANITIZED, targets.M3, targets.M4]
-FILES = runtime.files_for(runtime.INTEGER_SOURCES)
+FILES = runtime.image_files(integers=True)
 Made = tuple[IntegerBuilder, IntegerNetwork]
 
 
@@ -134,6 +136,19 @@ def test_c_equals_the_reference(make: Callable[[], Made], target: targets.Target
     check_export(network, b.samples(4), on=(target,))
 
 
+@pytest.mark.parametrize("make", NETWORKS, ids=lambda make: make.__name__)
+def test_images_equal_the_reference(make: Callable[[], Made]) -> None:
+    b, network = make()
+    check_image(network, b.samples(4))
+
+
+@pytest.mark.parametrize("target", [targets.CLANG, targets.SANITIZED, targets.M0, targets.M4], ids=lambda t: t.name)
+@pytest.mark.parametrize("make", [convolutions, functions, chain], ids=lambda make: make.__name__)
+def test_images_equal_the_reference_on_all_targets(make: Callable[[], Made], target: targets.Target) -> None:
+    b, network = make()
+    check_export(network, b.samples(1 if target is targets.M0 else 4), on=(target,), exporter="blob")
+
+
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=12)
 def test_random_networks_equal_the_reference(seed: int) -> None:
@@ -143,7 +158,9 @@ def test_random_networks_equal_the_reference(seed: int) -> None:
     for _ in range(int(rng.integers(2, 7))):
         grow(b, rng)
     names = [node.output for node in b.nodes if node.output in b.quantizations]
-    check_export(b.network(*dict.fromkeys(rng.choice(names, 2).tolist())), b.samples(2), on=(targets.GCC,))
+    network, samples = b.network(*dict.fromkeys(rng.choice(names, 2).tolist())), b.samples(2)
+    check_export(network, samples, on=(targets.GCC,))
+    check_image(network, samples)
 
 
 def test_layers_of_a_chain_lie_over_each_other() -> None:
@@ -204,9 +221,21 @@ def test_what_no_kernel_does_is_named() -> None:
         exporters.c.export(network, prefix="net")
 
 
-def test_a_flash_image_of_an_integer_network_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"integer network.*--to c"):
-        exporters.blob.export(residual()[1], prefix="net")
+def test_an_image_stores_no_scales_that_kernels_do_not_read() -> None:
+    """Of rows with scales of their own one is left; biases, factors and shifts take 9 bytes a row."""
+    b = IntegerBuilder(9, x=(50,))
+    form = Form(sparse=False, kind="linear", values="bits", per_row=True, symmetric=True)
+    network = b.network(b("Gemm", "x", weight=make_weight(b.rng, (50, 200), form)))
+    steps = 4 * (9 + 2 + 16)
+    packed = 4 + 4 + 4 + 2 + -(-3 * 50 * 200 // 8)
+    assert len(exporters.blob.export(network, prefix="net")["net.bin"]) == steps + -(-packed // 4) * 4 + 9 * 200 + 4
+
+
+def test_firmware_of_one_kind_of_images_has_no_kernels_of_the_other() -> None:
+    floats, integers = (runtime.image_files(integers=kind) for kind in (False, True))
+    kernels = {name for group in runtime.SOURCES.values() for name in group} - {"rc_stream.c"}
+    assert not kernels & set(integers)
+    assert not [name for name in floats if name.startswith("rc_q_") and name.endswith(".c")]
 
 
 def test_the_same_network_gives_the_same_bytes() -> None:

@@ -10,6 +10,7 @@ from checks import targets
 from checks.export import check_export
 from checks.forms import USES, Form, integer_forms, make_weight
 from checks.integer_builder import IntegerBuilder, use_network
+from checks.native import check_image
 
 import exporters.c
 from exporters.integer import lower_integer
@@ -24,6 +25,19 @@ TARGETS = [targets.CLANG, targets.SANITIZED, targets.M3, targets.M4]
 def test_c_equals_the_reference_in_every_form(use: str) -> None:
     b, network = use_network(1, use)
     check_export(network, b.samples(), on=(targets.GCC,))
+
+
+@pytest.mark.parametrize("table_bits", [0, 1, 2, 10])
+@pytest.mark.parametrize("use", USES)
+def test_image_equals_the_reference_in_every_form(use: str, table_bits: int) -> None:
+    b, network = use_network(table_bits + 1, use)
+    check_image(network, b.samples(), max_table_bits=table_bits)
+
+
+@pytest.mark.parametrize("target", [targets.CLANG, targets.SANITIZED, targets.M4], ids=lambda target: target.name)
+def test_images_equal_the_reference_on_all_targets(target: targets.Target) -> None:
+    b, network = use_network(3, "conv_grouped")
+    check_export(network, b.samples(1), on=(target,), exporter="blob", max_table_bits=2)
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
@@ -49,7 +63,9 @@ def _rows_of_the_header() -> list[str]:
 def test_a_weight_of_zeros_gives_the_bias(form: Form) -> None:
     b = IntegerBuilder(4, x=(37,))
     weight = make_weight(b.rng, (37, 11), form, density=0.0)
-    check_export(b.network(b("Gemm", "x", weight=weight)), b.samples(1), on=(targets.GCC,))
+    network = b.network(b("Gemm", "x", weight=weight))
+    check_export(network, b.samples(1), on=(targets.GCC,))
+    check_image(network, b.samples(1))
 
 
 def test_bytes_above_an_odd_zero_point_are_decoded_as_a_stream() -> None:
@@ -63,3 +79,4 @@ def test_bytes_above_an_odd_zero_point_are_decoded_as_a_stream() -> None:
     network = b.network(b("Conv", "x", weight=weight))
     assert lower_integer(network).steps[0].kernel == "q_conv_stream"
     check_export(network, b.samples(), on=(targets.GCC, targets.SANITIZED))
+    check_image(network, b.samples())

@@ -9,6 +9,7 @@ from checks.export import check_export
 from checks.forms import integer_forms, make_weight
 from checks.integer_builder import IntegerBuilder
 from checks.integer_networks import linear_weight
+from checks.native import check_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,7 +72,9 @@ def test_random_windows_equal_the_reference(seed: int) -> None:
     pads = [*(int(rng.integers(0, n)) for n in window), *(int(rng.integers(0, n)) for n in window)]
     network = b.network(_pool(b, conv, **attrs, pads=pads))
     assert _kernels(network)[0] == "q_conv_stream pooled"
-    check_export(network, b.samples(2), on=(targets.GCC,))
+    samples = b.samples(2)
+    check_export(network, samples, on=(targets.GCC,))
+    check_image(network, samples)
 
 
 def test_a_clamp_goes_behind_both() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from checks import targets
 from checks.export import check_export, harness_bytes
+from checks.native import check_image
 from checks.tflite_micro import PEER
 
 from refcompress.formats import tflite
@@ -31,6 +32,21 @@ def _pairs(shared_data: Path, name: str) -> tuple[IntegerNetwork, np.ndarray]:
 def test_every_output_is_that_of_tflite_micro(shared_data: Path, name: str) -> None:
     network, x = _pairs(shared_data, name)
     check_export(network, x, on=(targets.GCC,))
+
+
+@pytest.mark.parametrize("name", PEER)
+def test_every_output_of_an_image_is_that_of_tflite_micro(shared_data: Path, name: str) -> None:
+    network, x = _pairs(shared_data, name)
+    check_image(network, [x])
+
+
+@pytest.mark.parametrize(
+    "name", ["ad01", *(pytest.param(name, marks=pytest.mark.slow) for name in PEER if name != "ad01")]
+)
+def test_an_image_on_a_cortex_m4_gives_the_same(shared_data: Path, name: str) -> None:
+    targets.require(targets.M4)
+    network, x = _pairs(shared_data, name)
+    check_export(network, x, on=(targets.M4,), exporter="blob")
 
 
 @pytest.mark.slow

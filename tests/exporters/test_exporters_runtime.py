@@ -22,7 +22,7 @@ from refcompress import Graph, Node, TensorSpec, encodings, ops
 from refcompress.encodings import Bits, Huffman, huffman
 from refcompress.kernels import exact_erf, exact_log, exact_math
 
-FILES = runtime.files_for(runtime.C_SOURCES, image=True)
+FILES = runtime.files_for(runtime.C_SOURCES) | runtime.image_files(integers=False)
 SOURCES = [name for name in FILES if name.endswith(".c")]
 MATH = ("rc_math.c", "rc_log.c", "rc_sqrt.c", "rc_math.h", "rc_elementwise.h", "rc_bits.h", "rc_config.h")
 TWINS = {
