@@ -7,8 +7,8 @@
 /* Code lengths as nibbles, low one first: 1 to 15, or 0 and the length less one of a run without code. */
 typedef struct nibbles {
     const uint8_t *bytes;
-    uint32_t end; /* in nibbles */
-    uint32_t at;
+    uint32_t end; /* in bytes */
+    uint32_t at;  /* in nibbles */
     uint32_t run;  /* symbols of a run that are still to come */
     uint32_t over; /* 1 once the data ended early */
 } nibbles;
@@ -17,7 +17,7 @@ static uint32_t take(nibbles *packed)
 {
     uint32_t value;
 
-    if (packed->at >= packed->end) {
+    if (packed->at >> 1 >= packed->end) {
         packed->over = 1u;
         return 0u;
     }
@@ -61,10 +61,10 @@ static rc_status count_lengths(nibbles packed, uint32_t n_symbols, uint16_t coun
             kraft += 1u << (RC_MAX_CODE_BITS - length);
         }
     }
-    if (packed.run != 0u || ((packed.at & 1u) != 0u && take(&packed) != 0u) || packed.over != 0u) {
+    if (packed.run != 0u || ((packed.at & 1u) != 0u && take(&packed) != 0u)) {
         return RC_ERROR_CODE;
     }
-    if (n_codes != 0u && kraft != 1u << RC_MAX_CODE_BITS && !(n_codes == 1u && counts[1] == 1u)) {
+    if (n_codes != 0u && kraft != 1u << RC_MAX_CODE_BITS && (n_codes != 1u || counts[1] != 1u)) {
         return RC_ERROR_CODE;
     }
     *used = packed.at >> 1;
@@ -164,7 +164,7 @@ rc_status rc_check_code(const rc_checked *image, uint32_t table, const uint8_t *
         return RC_ERROR_CODE;
     }
     lengths.bytes = packed;
-    lengths.end = available <= 2u * MOST_SYMBOLS ? 2u * available : 4u * MOST_SYMBOLS;
+    lengths.end = available;
     lengths.at = 4u;
     lengths.run = 0u;
     lengths.over = 0u;
@@ -172,7 +172,7 @@ rc_status rc_check_code(const rc_checked *image, uint32_t table, const uint8_t *
     if (status != RC_OK) {
         return status;
     }
-    if (table == 0u || !rc_inside(image, table, 2u * RC_TABLE_ENTRIES)) { /* T12 */
+    if (!rc_inside(image, table, 2u * RC_TABLE_ENTRIES)) { /* T12 */
         return RC_ERROR_CODE;
     }
     section = (const uint16_t *)(const void *)(image->bytes + table);

@@ -80,7 +80,7 @@ static int check_codebook(tensor *now)
         return 0;
     }
     count = rc_load16(table);
-    while (count > 1u << bits && bits < MOST_VALUE_BITS) {
+    while (count > 1u << bits) {
         bits++;
     }
     now->limit = count;
@@ -160,16 +160,18 @@ static rc_status check_codes(tensor *now, const rc_checked *image, const uint32_
     if ((now->form & RC_HUFFMAN_GAPS) != 0u) {
         status = rc_check_code(image, step[RC_RECORD_GAP_TABLE], now->bytes + now->at, now->size - now->at,
                                gap_width, &used);
-        if (status != RC_OK || !take(now, used)) {
-            return RC_ERROR_CODE;
+        if (status != RC_OK) {
+            return status;
         }
+        now->at += used;
     }
     if ((now->form & RC_HUFFMAN_VALUES) != 0u) {
         status = rc_check_code(image, step[RC_RECORD_INTEGER_TABLE], now->bytes + now->at, now->size - now->at,
                                now->value_bits, &used);
-        if (status != RC_OK || !take(now, used)) {
-            return RC_ERROR_CODE;
+        if (status != RC_OK) {
+            return status;
         }
+        now->at += used;
     }
     return RC_OK;
 }
@@ -214,7 +216,7 @@ static int walk_gaps(const tensor *now, const rc_weights *weights, uint32_t *n_e
             return 0;
         }
         gap = symbol & mask;
-        if (gap > RC_MOST_ELEMENTS - position || (!joint && symbol != gap)) {
+        if (gap > now->n_elements - position) {
             return 0;
         }
         position += gap;
@@ -224,7 +226,7 @@ static int walk_gaps(const tensor *now, const rc_weights *weights, uint32_t *n_e
             }
             continue;
         }
-        if (position >= now->n_elements || (joint && symbol >> now->gap_bits >= now->limit)) {
+        if (position == now->n_elements || (joint && symbol >> now->gap_bits >= now->limit)) {
             return 0;
         }
         position++;

@@ -17,7 +17,8 @@ HELP = "write a network for a target: C, or a flash image"
 DESCRIPTION = (
     "Write a network for a target: c (PREFIX.h, PREFIX.c, the runtime and a CMake target; also of an integer "
     "network), single-header, arduino, zephyr or bare-metal (the same C, ready to build there), blob (a packed flash "
-    "image), or of an integer network tflite and tflm (a .tflite file; for tflm with weights that its DECODE expands)."
+    "image, also as Intel HEX), or of an integer network tflite and tflm (a .tflite file; for tflm with weights that "
+    "its DECODE expands)."
 )
 
 Exporter = Callable[..., Mapping[str, bytes]]

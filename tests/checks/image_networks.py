@@ -10,6 +10,7 @@ from checks.forms import Form, all_forms, integer_forms, make_weight
 from checks.integer_builder import IntegerBuilder
 
 from refcompress import Graph, Node, TensorSpec, encodings, ops
+from refcompress.encodings import Codebook, Dense, IntegerCodebook, huffman
 from refcompress.integer import IntegerNetwork, Quantization
 
 CONV = {"strides": [1, 1], "pads": [1, 1, 0, 0], "dilations": [1, 1], "group": 1}
@@ -89,15 +90,27 @@ def integer_network(form: Form | None = None) -> tuple[IntegerBuilder, IntegerNe
     sparse = b("Conv", total, weight=make_weight(b.rng, (2, 2, 5, 4), SHARED_CODED, density=0.6), **pads)
     window = {"kernel_shape": [2, 2], "strides": [2, 1]}
     pooled = b("MaxPool", sparse, **window, pads=[0, 1, 0, 0])
-    plain = b("Conv", pooled, weight=make_weight(b.rng, (1, 2, 4, 3), SHARED_JOINT), dilations=[1, 2])
-    padded = b("Pad", plain, pads=[0, 1, 1, 0])
+    plain = b("Conv", pooled, weight=make_weight(b.rng, (1, 2, 4, 4), SHARED_JOINT), dilations=[1, 2])
+    grouped = b("Conv", plain, weight=(1, 1, 2, 4), group=2)
+    padded = b("Pad", grouped, pads=[0, 1, 1, 0])
     joined = b("Concat", padded, padded, axis=2)
     largest = b("MaxPool", joined, **window, pads=[0, 0, 0, 1])
     mean = b("AveragePool", largest, **window, pads=[1, 0, 0, 0], count_include_pad=False)
     vector = b("GlobalAveragePool", mean, keepdims=False)
-    wide = b("Gemm", vector, weight=(3, 6))
+    wide = b("Gemm", vector, weight=(4, 6))
     made = b("Gemm", b("Sigmoid", wide), weight=make_weight(b.rng, (6, 5), LINEAR))
     return b, b.network(b("Softmax", made), wide, "x")
+
+
+def one_symbol_network(*, integers: bool) -> Graph | IntegerNetwork:
+    """Build a dense layer whose weights are all the same: a Huffman code of one symbol, which has one bit."""
+    b = IntegerBuilder(10, x=(20,))
+    labels = huffman.encode(np.zeros(120, np.uint16))
+    if integers:
+        shared = IntegerCodebook(np.array([3], np.int8), 0.1, labels)
+        return b.network(b("Gemm", "x", weight=Dense((20, 6), shared)))
+    weight = Dense((20, 6), Codebook(np.array([3], np.float32), labels))
+    return Graph(b.inputs, ("y",), (Node("Gemm", "g", ("x",), "y", {"weight": "w"}, ops.NoAttrs()),), {"w": weight})
 
 
 def every_network(*, integers: bool) -> Iterator[Graph | IntegerNetwork]:

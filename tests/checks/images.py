@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -89,6 +90,19 @@ def cuts(image: bytes) -> Iterator[bytes]:
     words = words_of(image)
     for size in range(HEADER_WORDS, words.size):
         yield repaired(words[:size].copy())
+
+
+def corpus_path(kind: str) -> Path:
+    """Archive of the inputs of the fuzzer that are kept, for ``float32`` or ``int8``."""
+    return HARNESS.parent / f"{kind}.tar.xz"
+
+
+def corpus(kind: str) -> list[bytes]:
+    """Return these inputs: images from their 16th byte on."""
+    if not corpus_path(kind).exists():
+        return []
+    with tarfile.open(corpus_path(kind)) as archive:
+        return [file.read() for file in map(archive.extractfile, archive) if file is not None]
 
 
 def statuses(images: Sequence[bytes], folder: Path, *, integers: bool) -> tuple[int, ...]:

@@ -16,23 +16,12 @@ FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER.parent))
 
 from checks.image_networks import every_network  # noqa: E402  (the folder of the tests is no package)
-from checks.images import image_of  # noqa: E402
+from checks.images import corpus, corpus_path, image_of  # noqa: E402
 
 from exporters import runtime  # noqa: E402
 
 SANITIZERS = "-fsanitize=fuzzer,address,undefined,float-cast-overflow"
 MOST_BYTES = 6000  # of an input
-
-
-def corpus_path(kind: str) -> Path:
-    """Archive of the inputs that are kept."""
-    return FOLDER / f"{kind}.tar.xz"
-
-
-def kept(kind: str) -> list[bytes]:
-    """Return the inputs of the archive."""
-    with tarfile.open(corpus_path(kind)) as archive:
-        return [file.read() for file in map(archive.extractfile, archive) if file is not None]
 
 
 def build(kind: str, folder: Path) -> Path:
@@ -72,7 +61,7 @@ def main() -> int:
         inputs = folder / "inputs"
         inputs.mkdir()
         seeds = [image_of(made)[16:] for made in every_network(integers=args.kind == "int8")]
-        seeds += kept(args.kind) if corpus_path(args.kind).exists() else []
+        seeds += corpus(args.kind)
         for i, seed in enumerate(seeds):
             (inputs / f"seed-{i}").write_bytes(seed)
         limits = [f"-max_total_time={args.seconds}", f"-max_len={MOST_BYTES}", "-timeout=10", "-rss_limit_mb=2048"]

@@ -73,6 +73,11 @@ static void run(const void *image)
     if (RUN(image, inputs, outputs, arena) != RC_OK) {
         abort(); /* what was checked runs */
     }
+    if (RUN(image, NULL, outputs, arena) != RC_ERROR_NULL || RUN(image, inputs, NULL, arena) != RC_ERROR_NULL ||
+        RUN(image, inputs, outputs, (uint8_t *)arena + 2) != RC_ERROR_ALIGNMENT ||
+        (RUN(image, inputs, outputs, NULL) == RC_ERROR_NULL) != (rc_arena_bytes(image) != 0u)) {
+        abort();
+    }
     for (i = 0u; i < n_in; i++) {
         free(sources[i]);
     }
@@ -94,6 +99,17 @@ static rc_status try_image(const void *image, size_t size)
 
 #if REPLAY
 
+/* What has nothing to do with what an image holds. */
+static int refuses_bad_pointers(void)
+{
+    uint32_t words[16] = {0u};
+    const void *const odd = (const uint8_t *)words + 2;
+
+    return CHECK(NULL, 64u) == RC_ERROR_NULL && CHECK(odd, 62u) == RC_ERROR_ALIGNMENT &&
+           RUN(NULL, NULL, NULL, NULL) == RC_ERROR_NULL && RUN(odd, NULL, NULL, NULL) == RC_ERROR_ALIGNMENT &&
+           RUN(words, NULL, NULL, NULL) == RC_ERROR_MAGIC;
+}
+
 int main(void)
 {
     FILE *const file = fopen("images", "rb");
@@ -101,6 +117,9 @@ int main(void)
 
     if (file == NULL) {
         return 92;
+    }
+    if (!refuses_bad_pointers()) {
+        return 94;
     }
     while (fread(&size, 4, 1, file) == 1) {
         void *const image = malloc(size != 0u ? size : 1u);
