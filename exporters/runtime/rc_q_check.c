@@ -3,7 +3,7 @@
 
 #include "rc_image.h"
 
-#define MOST_SUMMED ((1u << 23) - 1u) /* so many integers add up to less than 2^31 */
+#define MOST_SUMMED 0x7FFFFFu /* so many integers add up to less than 2^31 */
 #define MOST_SOFTMAX 8191u
 #define MOST_POWERS 256u
 #define LEAST_POWER 0x800 /* of the largest input; smaller ones count for nothing */

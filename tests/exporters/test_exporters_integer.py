@@ -210,6 +210,13 @@ def test_the_header_tells_scales_and_zero_points() -> None:
     )
 
 
+def test_the_header_of_an_image_tells_scales_and_what_to_call() -> None:
+    text = exporters.blob.export(residual()[1], prefix="net")["net.h"].decode()
+    assert "rc_q_check accepts the image, rc_q_run executes it" in text
+    assert "/* Elements (int8_t) of each buffer. */" in text
+    assert "#define NET_OUTPUT_0_SCALE 0.00390625f\n#define NET_OUTPUT_0_ZERO_POINT (-128)\n" in text
+
+
 def test_what_no_kernel_does_is_named() -> None:
     b = IntegerBuilder(9, x=(2, 3), z=(3,))
     network = b.network(b("Add", "x", "z"))
