@@ -17,7 +17,6 @@ from refcompress.encodings import Csr, Dense, Encoding, Float32, Huffman, Intege
 from refcompress.encodings.huffman import pack_lengths
 from refcompress.encodings.packed import stored_zero_points
 from refcompress.encodings.values import Codebook, stream_of
-from refcompress.errors import ModelError
 
 MAGIC = b"RCIM"
 VERSION = 2
@@ -151,14 +150,7 @@ Word = int | _Offset
 
 
 def build(program: Program, plan: MemoryPlan, max_table_bits: int) -> bytes:
-    """Return the image of a program.
-
-    Raises
-    ------
-    ModelError
-        The program has a step that images do not know; the message names the node.
-
-    """
+    """Return the image of a program whose kernels are all in the table."""
     sections = _Sections(max_table_bits)
     made = _integer_steps if program.quantizations else _float_steps
     steps = [words for step in program.steps for words in made(step, plan, sections)]
@@ -194,11 +186,6 @@ def _step(kernel: str, source: Place, target: Place, arguments: Sequence[Word], 
     return [KERNELS[kernel] | (len(words) + 1) << 16, *words]
 
 
-def _known(step: Step) -> None:
-    if step.kernel not in KERNELS:
-        raise ModelError(f"node {step.name!r}: flash images have no step for {step.kernel}; export it with --to c")
-
-
 def _concat(step: Step, plan: MemoryPlan) -> list[list[Word]]:
     """One step for each input."""
     found, shift = [], 0
@@ -211,7 +198,6 @@ def _concat(step: Step, plan: MemoryPlan) -> list[list[Word]]:
 
 def _float_steps(step: Step, plan: MemoryPlan, sections: _Sections) -> list[list[Word]]:
     """Words of a step; a concatenation takes several."""
-    _known(step)
     if step.parts:
         return _concat(step, plan)
     first, *others = (plan.places[name] for name in step.inputs)
@@ -229,7 +215,6 @@ def _float_steps(step: Step, plan: MemoryPlan, sections: _Sections) -> list[list
 
 def _integer_steps(step: Step, plan: MemoryPlan, sections: _Sections) -> list[list[Word]]:
     """Words of a step of an integer network: weights and tables, sizes, integers, scratch memory, a pool behind it."""
-    _known(step)
     if step.parts:
         return _concat(step, plan)
     first, *others = (plan.places[name] for name in step.inputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from checks.images import Mutation, Words, at_step, first_step
+from checks.images import Mutation, Words, at_step, both, first_step
 
 
 def at_tensor(kernel: int, byte: int, value: int) -> Mutation:
@@ -83,8 +83,14 @@ TABLE: list[tuple[str, str, Mutation]] = [
         "STEP",
         lambda w: (at_step(CONV_PIXELS, 17, 0x00FFFFFF)(w), at_step(CONV_PIXELS, 23, 0x00FFFFFF)(w)),
     ),
+    ("S6 a group that divides the inputs alone", "STEP", at_step(CONV_STREAM, 25, 2)),
+    ("S6 a wide kernel and dilation", "STEP", both(*(at_step(CONV_STREAM, k, 0xFFFFFF) for k in (18, 24)))),
+    ("S6 many rows far apart", "STEP", both(*(at_step(CONV_STREAM, k, 0xFFFFFF) for k in (14, 19)))),
+    ("S6 many columns far apart", "STEP", both(*(at_step(CONV_STREAM, k, 0xFFFFFF) for k in (15, 20)))),
     ("S7 a streamed weight pixel by pixel", "STEP", at_step(CONV_STREAM, 0, 3 | 26 << 16)),
     ("S8 a pad as wide as the kernel", "STEP", at_step(MAX_POOL, 14, 2)),
+    ("S8 a pad to the left as wide as the kernel", "STEP", at_step(MAX_POOL, 15, 2)),
+    ("S8 a kernel of 2^48", "STEP", both(*(at_step(MAX_POOL, k, 0xFFFFFF) for k in (10, 11)))),
     ("S8 stride 0", "STEP", at_step(MAX_POOL, 12, 0)),
     ("S8 a window past the end", "STEP", at_step(MAX_POOL, 12, 0x00FFFFFF)),
     ("S8 a flag that is none", "STEP", at_step(AVERAGE_POOL, 16, 2)),
@@ -102,6 +108,7 @@ TABLE: list[tuple[str, str, Mutation]] = [
     ("T1 a tensor past the end", "TENSOR", at_step(CONV_STREAM, 5, 0xFFFFFFF0)),
     ("T1 a tensor longer than the image", "TENSOR", at_step(CONV_STREAM, 6, 0xFFFFFFFF)),
     ("T1 a tensor of 3 bytes", "TENSOR", at_step(CONV_STREAM, 6, 3)),
+    ("T1 a kernel of 2^48", "TENSOR", both(*(at_step(CONV_STREAM, k, 0xFFFFFF) for k in (17, 18)))),
     ("T2 both codebook and linear", "TENSOR", at_tensor(CONV_STREAM, 0, 0x37)),
     ("T2 the highest bit", "TENSOR", at_tensor(CONV_STREAM, 0, 0xBB)),
     ("T2 escapes without sparse rows", "TENSOR", at_tensor(CONV_PIXELS, 0, 0x08)),
@@ -113,6 +120,12 @@ TABLE: list[tuple[str, str, Mutation]] = [
     ("T4 joint symbols of 17 bits", "TENSOR", at_tensor(GEMM, 1, 16)),
     ("T5 four streams", "TENSOR", at_tensor(CONV_STREAM, 3, 0x22)),
     ("T6 a tensor that ends in its counts", "TENSOR", at_step(CONV_STREAM, 6, 11)),
+    ("T6 a tensor that ends before its scales", "TENSOR", at_step(GEMM, 6, 12)),
+    (
+        "T6 a tensor that ends before it counts its values",
+        "TENSOR",
+        both(at_tensor(CONV_PIXELS, 0, 1), at_tensor(CONV_PIXELS, 2, 1), at_step(CONV_PIXELS, 6, 12)),
+    ),
     ("T7 no centroids", "TENSOR", at_tensor(CONV_STREAM, 12, 0)),
     ("T7 more centroids than labels can name", "TENSOR", at_tensor(CONV_STREAM, 12, 9)),
     ("T7 a codebook longer than the tensor", "TENSOR", at_tensor(CONV_STREAM, 13, 0x0F)),
@@ -122,6 +135,7 @@ TABLE: list[tuple[str, str, Mutation]] = [
     ("T9 one value too few", "TENSOR", at_step(CONV_PIXELS, 6, 4 + 4 * 36 - 4)),
     ("T9 four bytes behind the values", "STREAM", at_step(CONV_PIXELS, 6, 4 + 4 * 36 + 4)),
     ("T10 an alphabet too wide for the gaps", "CODE", at_tensor(CONV_STREAM, 45, 1)),
+    ("T10 a tensor that ends before its code", "CODE", at_step(CONV_STREAM, 6, 45)),
     ("T11 lengths that make no code", "CODE", zero_length),
     ("T12 a code without a table", "CODE", at_step(CONV_STREAM, 8, 0)),
     ("T12 a table past the end", "CODE", at_step(CONV_STREAM, 9, 0x7FFFFFFC)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from checks.images import ARENA, ELEMENTS, Mutation, Words, at_step, first_step, steps_of
+from checks.images import ARENA, ELEMENTS, Mutation, Words, at_step, both, first_step, steps_of
 
 from exporters.blob.image import KERNELS
 
@@ -23,10 +23,6 @@ def in_table(kernel: str, word: int, dtype: str, index: int, value: int) -> Muta
         words.view(dtype)[offset // np.dtype(dtype).itemsize + index] = value
 
     return change
-
-
-def both(*mutations: Mutation) -> Mutation:
-    return lambda words: [mutation(words) for mutation in mutations]
 
 
 def apart(kernel: str, x: int, y: int, scratch: int | None, *, arena: int = 1 << 16) -> Mutation:
@@ -82,6 +78,9 @@ TABLE: list[tuple[str, str, Mutation]] = [
         "STEP",
         both(*(at_step("q_conv_pixels", 9 + k, 0xFFFFFF) for k in (6, 7))),
     ),
+    ("S6 a plane of 2^48 sums", "STEP", both(*(at_step("q_conv_stream", 13 + k, 0xFFFFFF) for k in (3, 4)))),
+    ("S4 an input of 2^48", "BUFFER", both(*(at_step("q_conv_pixels", 9 + k, 0xFFFFFF) for k in (0, 1)))),
+    ("S4 an output of 2^48", "BUFFER", both(*(at_step("q_conv_pixels", 9 + k, 0xFFFFFF) for k in (3, 4)))),
     ("S8 a pad as wide as the kernel", "STEP", at_step("q_max_pool", 5 + 9, 2)),
     ("S8 a window past the end", "STEP", at_step("q_average_pool", 5 + 8, 0xFFFFFF)),
     ("S8 a window past the end of the plane between", "STEP", at_step("q_conv_pool", POOL + 7, 0xFFFFFF)),
@@ -96,6 +95,15 @@ TABLE: list[tuple[str, str, Mutation]] = [
     ("T12 a code without a table", "CODE", at_step("q_conv_pool", 8, 0)),
     ("T17 more entries than the stream has", "STREAM", in_table("q_conv_pool", 5, "u1", 4, 200)),
     ("Q1 weights past the end", "TENSOR", at_step("q_gemm", WEIGHTS, 0xFFFFFFF0)),
+    (
+        "Q1 weights of 2^32",
+        "STEP",
+        both(
+            apart("q_gemm", 0, 0x20000, 0x40000, arena=1 << 20),
+            at_step("q_gemm", 9, 0x10000),
+            at_step("q_gemm", 10, 0x10000),
+        ),
+    ),
     ("Q1 weights that are not aligned", "TENSOR", lambda w: _moved(w, "q_conv_pixels", WEIGHTS, 2)),
     ("Q1 weights that end past the end", "TENSOR", lambda w: at_step("q_conv_depthwise", WEIGHTS, 4 * w.size - 4)(w)),
     ("Q1 biases past the end", "TENSOR", lambda w: at_step("q_conv_points", BIAS, 4 * w.size - 4)(w)),

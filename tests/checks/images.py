@@ -66,6 +66,11 @@ def at_step(kernel: int | str, word: int, value: int) -> Mutation:
     return lambda words: words.__setitem__(first_step(words, kernel) + word, value & 0xFFFFFFFF)
 
 
+def both(*mutations: Mutation) -> Mutation:
+    """Change one thing after the other."""
+    return lambda words: [mutation(words) for mutation in mutations]
+
+
 def flips(image: bytes) -> Iterator[bytes]:
     """Every bit flipped, the checksum repaired (size and checksum themselves left alone)."""
     words = words_of(image)

@@ -9,18 +9,32 @@ import numpy as np
 import pytest
 from checks import broken_float32, broken_int8
 from checks.coverage import Images, missed_conditions, untaken_branches
-from checks.image_networks import every_network, integer_network, network, one_symbol_network
-from checks.images import HEADER_WORDS, corpus, image_of, repaired, whole, words_of
+from checks.forms import Form
+from checks.image_networks import (
+    CODED,
+    FLOATS,
+    INTEGER_FORMS,
+    JOINT,
+    LINEAR,
+    every_network,
+    integer_network,
+    network,
+    one_symbol_network,
+)
+from checks.images import HEADER_WORDS, cuts, extremes, flips, image_of, repaired, words_of
 
 FILES = (
     *("rc_check.c", "rc_check.h", "rc_check_code.c", "rc_check_image.c", "rc_check_sizes.c", "rc_check_tensor.c"),
     *("rc_q_check.c", "rc_q_check.h", "rc_q_check_lag.c", "rc_q_check_rows.c", "rc_record.c"),
     *("rc_stream.c", "rc_stream.h"),
 )
+LABELS = Form(sparse=False, kind="codebook", values="bits")
+JOINT_LABELS = Form(sparse=True, kind="codebook", gaps="bits", values="joint", long_gap="escape", gap_bits=1)
+FORMS = (CODED, JOINT, LINEAR, FLOATS, LABELS, JOINT_LABELS)
 
 
 def _images(kind: str) -> Iterator[bytes]:
-    """All good images, those of the table of broken ones, and what the fuzzer found."""
+    """Good images, those of the table of broken ones, and all changes of a few."""
     integers = kind == "int8"
     for table_bits in (0, 1, 10):
         yield from (image_of(made, table_bits) for made in every_network(integers=integers))
@@ -40,7 +54,10 @@ def _images(kind: str) -> Iterator[bytes]:
         yield words.tobytes()
     yield from (good[:size] for size in (0, 35, 36, len(good) - 1))
     yield from (good[:at] + bytes([good[at] ^ 8]) + good[at + 1 :] for at in (0, 4, 8, 9, 11, 12, 16, 50))
-    yield from map(whole, corpus(kind))
+    for form in INTEGER_FORMS if integers else FORMS:
+        small = image_of(integer_network(form)[1] if integers else network(form))
+        yield from (*flips(small), *extremes(small), *cuts(small))
+    yield from (*extremes(good), *cuts(good))
 
 
 @pytest.fixture(scope="module")

@@ -162,8 +162,19 @@ def test_the_checker_takes_no_longer_for_larger_sizes() -> None:
 _SCRATCH = {(KERNELS[name], scratch_word(name)) for name in ("q_gemm", "q_conv_points", "q_conv_pixels")}
 
 
-@pytest.mark.parametrize("form", [None, *INTEGER_FORMS], ids=lambda form: form.name if form else "all kernels")
-@pytest.mark.parametrize("how", [flips, extremes, cuts], ids=["bits", "words", "cuts"])
+HARMS = [
+    pytest.param(
+        how,
+        form,
+        id=f"{form.name if form else 'all kernels'}-{how.__name__}",
+        marks=[pytest.mark.slow] if form is None and how is flips else [],  # 27,000 images; words and fuzzing stay
+    )
+    for how in (flips, extremes, cuts)
+    for form in (None, *INTEGER_FORMS)
+]
+
+
+@pytest.mark.parametrize(("how", "form"), HARMS)
 def test_no_image_can_do_harm(how: Callable[[bytes], Iterator[bytes]], form: Form | None, tmp_path: Path) -> None:
     image = image_of(integer_network(form)[1])
     found = statuses([image, *how(image)], tmp_path, integers=True)

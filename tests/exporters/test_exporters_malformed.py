@@ -13,11 +13,7 @@ from checks.image_networks import CODED, FLOATS, JOINT, LINEAR, SYMMETRIC, netwo
 from checks.images import Mutation, cuts, extremes, first_step, flips, image_of, repaired, statuses, words_of
 from checks.native import STATUS, library, status_of
 
-from exporters.blob.image import build
-from exporters.memory_plan import plan
-from exporters.program import Program, Step
 from refcompress.encodings import Codebook, Csr, Huffman, Linear
-from refcompress.errors import ModelError
 
 
 def test_a_good_image_is_accepted_also_with_bytes_behind_it() -> None:
@@ -89,12 +85,6 @@ def test_no_image_can_do_harm(how: Callable[[bytes], Iterator[bytes]], form: For
     found = statuses([image, *how(image)], tmp_path, integers=False)
     assert found[0] == 0
     assert 0 < sum(1 for status in found if status) < len(found) or how is cuts
-
-
-def test_a_step_that_images_do_not_know_is_named() -> None:
-    program = Program(("x",), ("y",), ("y",), {"x": 1, "y": 1}, (Step("new", "its node", ("x",), "y"),))
-    with pytest.raises(ModelError, match=r"'its node'.*no step for new.*--to c"):
-        build(program, plan(program), 10)
 
 
 def test_the_encodings_of_these_tests_are_what_they_say() -> None:
