@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from exporters import memory_plan, runtime
 from exporters.c.calls import Buffers, Call, calls, copies, kernels_of
@@ -18,11 +19,36 @@ from exporters.memory_plan import MemoryPlan
 from exporters.memory_report import StepMemory, memory_by_step
 from exporters.pooled import with_pools
 from exporters.program import Program
+from exporters.stack import stack_bytes
 from exporters.strips import with_strips
 from refcompress.graph import Graph
 from refcompress.integer import IntegerNetwork
 
 RUNTIME_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Generated:
+    """C of a network, and what it was made from.
+
+    Attributes
+    ----------
+    program, plan
+        The lowered network and its memory.
+    buffers
+        Names of the function's parameters.
+    layers
+        One for each step of the program.
+    files
+        Name to contents.
+
+    """
+
+    program: Program
+    plan: MemoryPlan
+    buffers: Buffers
+    layers: tuple[Call, ...]
+    files: dict[str, bytes]
 
 
 def export(
@@ -64,6 +90,11 @@ def export(
     ['net.h', 'net.c', 'rc.h', 'rc_activation.h', 'rc_config.h', 'rc_activation.c', 'CMakeLists.txt']
 
     """
+    return generate(graph, prefix=prefix, max_table_bits=max_table_bits).files
+
+
+def generate(graph: Graph | IntegerNetwork, *, prefix: str, max_table_bits: int = DEFAULT_MAX_TABLE_BITS) -> Generated:
+    """Write a network as :func:`export` does, and return what it was made from too."""
     check_prefix(prefix)
     program = lowered(graph)
     plan = memory_plan.plan(program)
@@ -71,11 +102,12 @@ def export(
     buffers = parameters(program)
     data = Data(Namer(prefix, [f"{prefix}_run", *_macros(upper, buffers)]), max_table_bits)
     layers, last = calls(program, plan, buffers, data), copies(program, plan, buffers)
-    files = runtime.files_for(kernel for step in program.steps for kernel in kernels_of(step))
+    files = runtime.files_for(kernels_of(program))
     header = _header(prefix, program, buffers, plan, data.data_bytes, layers)
     source = _source(prefix, _headers(files, last), buffers, program, plan, data, _body(prefix, layers, last))
     written = {f"{prefix}.h": header.encode(), f"{prefix}.c": source.encode(), **files}
-    return written | {"CMakeLists.txt": cmake_lists(prefix, written)}
+    written["CMakeLists.txt"] = cmake_lists(prefix, written)
+    return Generated(program, plan, buffers, tuple(layers), written)
 
 
 def sources(files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -148,11 +180,13 @@ def _header(
 ) -> str:
     upper = prefix.upper()
     inputs, outputs = buffers.inputs, buffers.outputs
+    stack = stack_bytes(kernels_of(program))
     types = "\n#include <stdint.h>\n" if program.quantizations else ""
     flags = "" if program.quantizations else ", with -ffp-contract=off"
     return f"""/* {prefix}.h - a network exported by refcompress; do not edit, export it again.
  *
- * RAM: an arena of {plan.arena_bytes} bytes, and the buffers of inputs and outputs.
+ * RAM: an arena of {plan.arena_bytes} bytes, the buffers of inputs and outputs, and at most {stack} bytes of stack
+ * (32-bit Arm and RISC-V, GCC -O2 or -Os).
  * Flash: {data_bytes} bytes of tables in {prefix}.c, and code.
  * Compile {prefix}.c and the rc_*.c files written with it{flags}.
  *

@@ -37,11 +37,15 @@ def _moved(name: str, shift: int) -> str:
 CALLS = FLOAT_CALLS | INTEGER_CALLS
 
 
-def kernels_of(step: Step) -> tuple[str, ...]:
-    """Keys of the runtime's sources that a step needs."""
+def kernels_of(program: Program) -> frozenset[str]:
+    """Keys of the runtime's sources that a program needs."""
+    return frozenset(kernel for step in program.steps for kernel in _kernels_of(step))
+
+
+def _kernels_of(step: Step) -> tuple[str, ...]:
     products = [step.weight] if step.weight and step.kernel == "gemm" else [*step.weights.values()]
     plain = ["gemm" if form_of(weight.encoding) else "gemm_dense_float32" for weight in products]
-    inside = [kernel for layer in step.layers for each in (layer.step, *layer.after) for kernel in kernels_of(each)]
+    inside = [kernel for layer in step.layers for each in (layer.step, *layer.after) for kernel in _kernels_of(each)]
     return (*([] if step.kernel == "gemm" else [step.kernel]), *plain, *step.functions.values(), *inside)
 
 

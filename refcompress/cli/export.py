@@ -6,11 +6,11 @@ import argparse
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from refcompress.cli.console import print_json, print_line
+from refcompress.cli.console import print_json, print_line, print_table
 from refcompress.cli.models import add_model, load_any
-from refcompress.cli.text import show_bytes
+from refcompress.cli.text import one_line, show_bytes, show_shape
 from refcompress.errors import MissingToolError, OptionError
 
 HELP = "write a network for a target: C, or a flash image"
@@ -23,7 +23,7 @@ DESCRIPTION = (
 
 Exporter = Callable[..., Mapping[str, bytes]]
 
-_GROUP = "refcompress.exporters"
+_GROUP, _REPORTS = "refcompress.exporters", "refcompress.reports"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--prefix", metavar="NAME", help="of files and identifiers (the model's file name)")
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="the directory to write to")
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="print what each layer costs; with Arm's GCC and QEMU installed, measured on a Cortex-M4",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
@@ -45,16 +50,59 @@ def run(args: argparse.Namespace) -> int:
     from refcompress.files import write_files
 
     export = find_exporter(args.to)
+    report = _find(_REPORTS, args.to, "report of what is exported") if args.report else None
     prefix = args.prefix if args.prefix is not None else identifier(Path(args.model).stem)
-    files = export(load_any(args), prefix=prefix)
+    network = load_any(args)
+    files = export(network, prefix=prefix)
     paths = write_files(args.output, files)
     sizes = {str(path): len(data) for path, data in zip(paths, files.values(), strict=True)}
+    document: dict[str, Any] = {"to": args.to, "prefix": prefix}
+    document["files"] = [{"path": path, "bytes": size_bytes} for path, size_bytes in sizes.items()]
+    if not args.json:
+        for path, size_bytes in sizes.items():
+            print_line(f"wrote {path} ({show_bytes(size_bytes)} bytes)")
+    if report is not None:
+        document["report"] = report(network, prefix=prefix)
+        if not args.json:
+            _print_report(document["report"])
     if args.json:
-        print_json({"to": args.to, "prefix": prefix, "files": [{"path": p, "bytes": n} for p, n in sizes.items()]})
-        return 0
-    for path, size_bytes in sizes.items():
-        print_line(f"wrote {path} ({show_bytes(size_bytes)} bytes)")
+        print_json(document)
     return 0
+
+
+def _print_report(report: Mapping[str, Any]) -> None:
+    rows = [
+        (
+            one_line(layer["name"]),
+            layer["kernel"],
+            show_shape(layer["output_shape"]) if layer["output_shape"] is not None else "",
+            _count(layer["macs"]),
+            show_bytes(layer["table_bytes"]),
+            f"{show_bytes(layer['arena_bytes'])}{'*' if layer['is_peak'] else ' '}",
+            _count(layer["instructions"]),
+        )
+        for layer in report["layers"]
+    ]
+    columns = ("layer", "kernel", "output", "MACs", "table bytes", "arena bytes", "instructions")
+    sums = (_count(report["macs"]), show_bytes(report["table_bytes"]), f"{show_bytes(report['arena_bytes'])} ")
+    print_table(
+        columns,
+        rows,
+        right="MACs|table bytes|arena bytes|instructions",
+        total=("total (* most memory)", "", "", *sums, _count(report["instructions"])),
+    )
+    ram = (
+        f"RAM: arena {show_bytes(report['arena_bytes'])}, inputs and outputs {show_bytes(report['buffer_bytes'])} bytes"
+    )
+    print_line(f"{ram}, and at most {show_bytes(report['stack_bytes'])} of stack")
+    if report["missing"]:
+        print_line(f"not measured: {', '.join(report['missing'])} not installed")
+    else:
+        print_line(f"flash: {show_bytes(report['flash_bytes'])} bytes, code included ({report['target']})")
+
+
+def _count(number: int | None) -> str:
+    return f"{number:,}" if number else ""
 
 
 def identifier(text: str) -> str:
@@ -81,14 +129,19 @@ def find_exporter(name: str) -> Exporter:
         What it needs is not installed.
 
     """
+    return cast(Exporter, _find(_GROUP, name, "exporter"))
+
+
+def _find(group: str, name: str, what: str) -> Callable[..., Any]:
+    """Load an entry point of a group by its name."""
     from importlib.metadata import entry_points
 
-    points = {point.name: point for point in entry_points(group=_GROUP)}
+    points = {point.name: point for point in entry_points(group=group)}
     if not points:
-        raise MissingToolError("no exporters are installed; install refcompress again with pip")
+        raise MissingToolError(f"there is no {what} at all; install refcompress again with pip")
     if name not in points:
-        raise OptionError(f"there is no exporter {name!r}; installed are {', '.join(sorted(points))}")
+        raise OptionError(f"there is no {what} {name!r}; installed are {', '.join(sorted(points))}")
     try:
-        return cast(Exporter, points[name].load())
+        return cast(Callable[..., Any], points[name].load())
     except ImportError as error:
-        raise MissingToolError(f"the exporter {name!r} cannot be loaded ({error}); install what it needs") from None
+        raise MissingToolError(f"the {what} {name!r} cannot be loaded ({error}); install what it needs") from None
