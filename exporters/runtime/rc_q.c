@@ -28,5 +28,7 @@ int32_t rc_q_output(int32_t sum, int32_t significand, int32_t shift, int32_t off
 
 int32_t rc_q_unit(uint32_t sum, const rc_q_scale *scale, uint32_t unit)
 {
-    return rc_q_output((int32_t)sum, scale->factors[unit], scale->shifts[unit], 2 * scale->zero_point + 1);
+    const uint32_t at = scale->one_factor != 0u ? 0u : unit;
+
+    return rc_q_output((int32_t)sum, scale->factors[at], scale->shifts[at], 2 * scale->zero_point + 1);
 }

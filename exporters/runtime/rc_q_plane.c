@@ -90,7 +90,7 @@ void rc_q_plane_move(rc_q_plane *plane, uint32_t tap)
 static void begin(rc_q_plane *plane)
 {
     const rc_q_window *const window = &plane->conv->window;
-    const uint32_t bias = (uint32_t)plane->conv->scale.bias[plane->row];
+    const uint32_t bias = rc_q_bias(&plane->conv->scale, plane->row);
     uint32_t i;
 
     for (i = 0u; i < window->out_h * window->out_w; i++) {

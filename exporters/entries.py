@@ -1,0 +1,251 @@
+"""Sparse integer weights as the runtime executes them: entries of an advance and a value, in one stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporters.decode_tables import DEFAULT_MAX_TABLE_BITS
+from refcompress.encodings import Bits, Csr, Encoding, IntegerCodebook
+from refcompress.encodings.huffman import canonical_codes, code_lengths
+from refcompress.encodings.integers import rows_of
+from refcompress.encodings.values import stream_of, value_bits
+
+MAX_CODE_BITS = 12  # two codes lie in a window of 25 bits
+LARGEST_ADVANCES = (7, 11, 15, 19, 23, 27, 31, 39, 47, 63, 95, 127)  # what is tried where there are escapes
+ESCAPE_BITS = 0.5  # what the time of an escape may cost beside its code
+BYTES_ADVANCE, PAIRS_ADVANCE = 15, 255
+LABELS = 16
+VALUES = 256  # int8
+ESCAPE = 0x8000
+
+Tables = dict[str, NDArray[np.uint16] | NDArray[np.int16] | NDArray[np.int8]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entries:
+    """A weight in one of the forms of ``rc_q_entries.h``.
+
+    Attributes
+    ----------
+    form
+        ``"coded"``, ``"bytes"`` or ``"pairs"``.
+    stream
+        The entries, uint8.
+    tables
+        What decodes them, by the name of the field: ``advances`` and ``values`` (coded), or ``centroids`` (bytes).
+    n_entries
+        Entries with a value, fillers among them; without the one behind the last row.
+    n_escapes
+        Entries without a value.
+
+    """
+
+    form: str
+    stream: NDArray[np.uint8]
+    tables: Tables
+    n_entries: int
+    n_escapes: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the stream and the tables."""
+        return self.stream.nbytes + sum(table.nbytes for table in self.tables.values())
+
+
+def has_entries(encoding: Encoding) -> bool:
+    """Whether a weight is executed entry by entry: it is sparse, and its integers are int8.
+
+    Examples
+    --------
+    >>> from refcompress.encodings.integers import from_rows
+    >>> has_entries(from_rows(np.eye(3, dtype=np.int8), (3, 3), np.ones(1, np.float32), 8))
+    False
+
+    """
+    if not isinstance(encoding, Csr):
+        return False
+    rows = rows_of(encoding)
+    return int(rows.min(initial=0)) >= -128 and int(rows.max(initial=0)) <= 127
+
+
+def lay_out(encoding: Encoding, *, max_table_bits: int = DEFAULT_MAX_TABLE_BITS) -> Entries:
+    """Lay out a sparse weight of int8.
+
+    Packed streams that fill a byte for each entry (4 bits for the gap, a label of 4) become ``bytes``, those that fill
+    two (8 and 8) ``pairs``; all others are coded anew.
+
+    Parameters
+    ----------
+    encoding
+        For which :func:`has_entries` holds.
+    max_table_bits
+        Most bits that index a decode table. All codes are in the tables, so that the alphabet may ask for more.
+
+    Examples
+    --------
+    >>> from refcompress.encodings import Linear
+    >>> symbols = Bits(np.array([3, 1], np.uint16), 8)
+    >>> values = Linear(Bits(np.array([130, 120], np.uint16), 8), 8, np.ones(1, np.float32), np.array([128], np.uint16))
+    >>> found = lay_out(Csr((8, 1), symbols, 8, "filler", values))
+    >>> found.form, found.stream.reshape(-1, 2).tolist()
+    ('pairs', [[2, 4], [248, 2], [0, 3]])
+
+    """
+    rows = rows_of(encoding).reshape(-1)
+    packed = isinstance(encoding, Csr) and isinstance(encoding.gaps, Bits) and not _is_coded(encoding)
+    widths = (encoding.gap_bits, value_bits(encoding.values)) if isinstance(encoding, Csr) and packed else (0, 0)
+    if widths == (4, 4) and isinstance(encoding.values, IntegerCodebook) and fits_bytes(rows):
+        return as_bytes(rows)
+    return as_pairs(rows) if widths == (8, 8) else as_coded(rows, max_table_bits=max_table_bits)
+
+
+def _is_coded(encoding: Csr) -> bool:
+    stream = stream_of(encoding.values)
+    return stream is not None and hasattr(stream, "lengths")
+
+
+def _distances(rows: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the values that are not 0, and of each the distance to the entry before it; then that to the end."""
+    where = np.flatnonzero(rows)
+    return rows[where].astype(np.int64), np.diff(where, prepend=-1, append=rows.size)
+
+
+def _filled(rows: NDArray[np.int32], largest: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return advances up to the largest and values, with fillers of value 0 and the entry behind the last row."""
+    values, distances = _distances(rows)
+    fillers = (distances - 1) // largest
+    at = np.cumsum(fillers + 1) - 1
+    advances = np.full(int(at[-1]) + 1, largest, np.int64)
+    advances[at] = distances - fillers * largest
+    filled = np.zeros(advances.size, np.int64)
+    filled[at[:-1]] = values
+    return advances, filled
+
+
+def fits_bytes(rows: NDArray[np.int32]) -> bool:
+    """Whether 16 labels do, with one for the 0 of fillers if there are any.
+
+    Examples
+    --------
+    >>> fits_bytes(np.arange(17)), fits_bytes(np.arange(18)), fits_bytes(np.arange(1, 17))
+    (True, False, True)
+
+    """
+    advances, values = _filled(np.asarray(rows).reshape(-1), BYTES_ADVANCE)
+    return np.unique(values[: advances.size - 1]).size <= LABELS
+
+
+def as_bytes(rows: NDArray[np.int32]) -> Entries:
+    """Store each entry in one byte.
+
+    Examples
+    --------
+    >>> found = as_bytes(np.array([0, 7, 0, -3]))
+    >>> [hex(byte) for byte in found.stream], found.tables["centroids"].tolist()
+    (['0x21', '0x20', '0x10'], [-3, 7])
+
+    """
+    advances, values = _filled(rows.reshape(-1), BYTES_ADVANCE)
+    distinct, labels = np.unique(values[:-1], return_inverse=True)
+    stream = (advances << 4).astype(np.uint8)
+    stream[:-1] |= labels.astype(np.uint8)
+    centroids = distinct.astype(np.int8) if distinct.size else np.zeros(1, np.int8)
+    return Entries("bytes", stream, {"centroids": centroids}, values.size - 1, 0)
+
+
+def as_pairs(rows: NDArray[np.int32]) -> Entries:
+    """Store each entry in two bytes."""
+    advances, values = _filled(rows.reshape(-1), PAIRS_ADVANCE)
+    stream = np.stack([values.astype(np.int8).view(np.uint8), advances.astype(np.uint8)], axis=1)
+    return Entries("pairs", stream.reshape(-1), {}, values.size - 1, 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Code:
+    """A Huffman code that stands in one table as a whole."""
+
+    lengths: NDArray[np.int64]
+    stream_bits: int
+    table_bits: int
+
+    @property
+    def size_bits(self) -> int:
+        return self.stream_bits + 16 * (1 << self.table_bits)
+
+
+def _best_code(counts: NDArray[np.int64], max_table_bits: int) -> _Code:
+    """Return the code whose stream and table together are the smallest: a bit less halves the table."""
+    least = max(1, int(np.count_nonzero(counts) - 1).bit_length())
+    found = []
+    for limit in range(least, max(least, min(max_table_bits, MAX_CODE_BITS)) + 1):
+        lengths = code_lengths(counts, limit_bits=limit).astype(np.int64)
+        found.append(_Code(lengths, int((lengths * counts).sum()), int(lengths.max(initial=0))))
+        if found[-1].table_bits < limit:
+            break
+    return min(found, key=lambda code: code.size_bits)
+
+
+def as_coded(rows: NDArray[np.int32], *, max_table_bits: int = DEFAULT_MAX_TABLE_BITS) -> Entries:
+    """Store a Huffman code for the advance and one for the value of each entry.
+
+    Examples
+    --------
+    >>> found = as_coded(np.array([0, 7, 0, 7, 7]))
+    >>> found.stream.tolist(), found.tables["advances"].tolist(), found.tables["values"].tolist()
+    ([5], [257, 513], [1793, 0])
+
+    """
+    values, distances = _distances(rows.reshape(-1))
+    choices = []
+    for largest in LARGEST_ADVANCES:
+        escapes = (distances - 1) // largest
+        last = distances - escapes * largest
+        counts = np.bincount(last, minlength=largest + 1)
+        counts[0] = escapes.sum()  # no advance is 0
+        choices.append((_best_code(counts, max_table_bits), largest, escapes, last))
+        if not counts[0]:
+            break
+    advance_code, largest, escapes, last = min(
+        choices, key=lambda choice: choice[0].size_bits + ESCAPE_BITS * int(choice[2].sum())
+    )
+    value_code = _best_code(np.bincount(values + 128, minlength=VALUES), max_table_bits)
+    stream = _interleaved(advance_code.lengths, value_code.lengths, escapes, last, values + 128)
+    meaning = np.arange(largest + 1) << 8
+    meaning[0] = largest << 8 | ESCAPE
+    tables: Tables = {
+        "advances": _table(advance_code, meaning).astype(np.uint16),
+        "values": _table(value_code, np.arange(-128, 128) << 8).astype(np.int16),
+    }
+    return Entries("coded", stream, tables, values.size, int(escapes.sum()))
+
+
+def _interleaved(
+    advance_lengths: NDArray[np.int64],
+    value_lengths: NDArray[np.int64],
+    escapes: NDArray[np.int64],
+    advances: NDArray[np.int64],
+    values: NDArray[np.int64],
+) -> NDArray[np.uint8]:
+    """Return the bits: before each value its escapes and its advance; no value after the last."""
+    advance_codes, value_codes = (canonical_codes(x.astype(np.uint8)) for x in (advance_lengths, value_lengths))
+    at = np.cumsum(escapes + 2) - 1
+    codes = np.full(int(at[-1]), int(advance_codes[0]), np.int64)
+    lengths = np.full(codes.size, int(advance_lengths[0]), np.int64)
+    codes[at - 1], lengths[at - 1] = advance_codes[advances], advance_lengths[advances]
+    codes[at[:-1]], lengths[at[:-1]] = value_codes[values], value_lengths[values]
+    starts = np.cumsum(lengths) - lengths
+    places = np.arange(int(lengths.sum())) - np.repeat(starts, lengths)
+    return np.packbits((np.repeat(codes, lengths) >> places & 1).astype(np.uint8), bitorder="little")
+
+
+def _table(code: _Code, meaning: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return ``meaning | length`` for every pattern of the table's bits."""
+    table = np.zeros(1 << code.table_bits, np.int64)
+    codes = canonical_codes(code.lengths.astype(np.uint8))
+    for symbol in np.flatnonzero(code.lengths):
+        length = int(code.lengths[symbol])
+        table[int(codes[symbol]) :: 1 << length] = meaning[symbol] | length
+    return table
