@@ -20,6 +20,8 @@ BYTES_ADVANCE, PAIRS_ADVANCE = 15, 255
 LABELS = 16
 VALUES = 256  # int8
 ESCAPE = 0x8000
+CODED = ("coded", "mixed")  # forms whose advances have a Huffman code
+OTHER_FORM_BYTES = 160  # of code for a form beside another
 
 Tables = dict[str, NDArray[np.uint16] | NDArray[np.int16] | NDArray[np.int8]]
 
@@ -31,11 +33,12 @@ class Entries:
     Attributes
     ----------
     form
-        ``"coded"``, ``"bytes"`` or ``"pairs"``.
+        ``"coded"``, ``"mixed"``, ``"bytes"`` or ``"pairs"``.
     stream
         The entries, uint8.
     tables
-        What decodes them, by the name of the field: ``advances`` and ``values`` (coded), or ``centroids`` (bytes).
+        What decodes them, by the name of the field: ``advances`` (coded, mixed), ``values``
+        (coded), ``centroids`` (bytes).
     n_entries
         Entries with a value, fillers among them; without the one behind the last row.
     n_escapes
@@ -188,8 +191,35 @@ def _best_code(counts: NDArray[np.int64], max_table_bits: int) -> _Code:
     return min(found, key=lambda code: code.size_bits)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Advances:
+    """Distances cut into advances under a code; ``escapes`` of the largest stand before each."""
+
+    code: _Code
+    largest: int
+    escapes: NDArray[np.int64]
+    last: NDArray[np.int64]
+
+    @property
+    def cost_bits(self) -> float:
+        return self.code.size_bits + ESCAPE_BITS * int(self.escapes.sum())
+
+
+def _advances(distances: NDArray[np.int64], max_table_bits: int) -> _Advances:
+    choices = []
+    for largest in LARGEST_ADVANCES:
+        escapes = (distances - 1) // largest
+        last = distances - escapes * largest
+        counts = np.bincount(last, minlength=largest + 1)
+        counts[0] = escapes.sum()  # no advance is 0
+        choices.append(_Advances(_best_code(counts, max_table_bits), largest, escapes, last))
+        if not counts[0]:
+            break
+    return min(choices, key=lambda choice: choice.cost_bits)
+
+
 def as_coded(rows: NDArray[np.int32], *, max_table_bits: int = DEFAULT_MAX_TABLE_BITS) -> Entries:
-    """Store a Huffman code for the advance and one for the value of each entry.
+    """Store a Huffman code for the advance of each entry, and one for its value unless plain bytes take less.
 
     Examples
     --------
@@ -199,43 +229,31 @@ def as_coded(rows: NDArray[np.int32], *, max_table_bits: int = DEFAULT_MAX_TABLE
 
     """
     values, distances = _distances(rows.reshape(-1))
-    choices = []
-    for largest in LARGEST_ADVANCES:
-        escapes = (distances - 1) // largest
-        last = distances - escapes * largest
-        counts = np.bincount(last, minlength=largest + 1)
-        counts[0] = escapes.sum()  # no advance is 0
-        choices.append((_best_code(counts, max_table_bits), largest, escapes, last))
-        if not counts[0]:
-            break
-    advance_code, largest, escapes, last = min(
-        choices, key=lambda choice: choice[0].size_bits + ESCAPE_BITS * int(choice[2].sum())
-    )
-    value_code = _best_code(np.bincount(values + 128, minlength=VALUES), max_table_bits)
-    stream = _interleaved(advance_code.lengths, value_code.lengths, escapes, last, values + 128)
-    meaning = np.arange(largest + 1) << 8
-    meaning[0] = largest << 8 | ESCAPE
-    tables: Tables = {
-        "advances": _table(advance_code, meaning).astype(np.uint16),
-        "values": _table(value_code, np.arange(-128, 128) << 8).astype(np.int16),
-    }
-    return Entries("coded", stream, tables, values.size, int(escapes.sum()))
+    advances = _advances(distances, max_table_bits)
+    meaning = np.arange(advances.largest + 1) << 8
+    meaning[0] = advances.largest << 8 | ESCAPE
+    tables: Tables = {"advances": _table(advances.code, meaning).astype(np.uint16)}
+    code = _best_code(np.bincount(values + 128, minlength=VALUES), max_table_bits)
+    form = "mixed" if code.size_bits > 8 * (values.size + OTHER_FORM_BYTES) else "coded"
+    if form == "coded":
+        tables["values"] = _table(code, np.arange(-128, 128) << 8).astype(np.int16)
+        codes, lengths = canonical_codes(code.lengths.astype(np.uint8)), code.lengths
+    else:
+        codes, lengths = (np.arange(VALUES, dtype=np.int64) - 128) & 255, np.full(VALUES, 8, np.int64)
+    stream = _interleaved(advances, codes[values + 128], lengths[values + 128])
+    return Entries(form, stream, tables, values.size, int(advances.escapes.sum()))
 
 
 def _interleaved(
-    advance_lengths: NDArray[np.int64],
-    value_lengths: NDArray[np.int64],
-    escapes: NDArray[np.int64],
-    advances: NDArray[np.int64],
-    values: NDArray[np.int64],
+    advances: _Advances, value_codes: NDArray[np.integer], value_lengths: NDArray[np.int64]
 ) -> NDArray[np.uint8]:
     """Return the bits: before each value its escapes and its advance; no value after the last."""
-    advance_codes, value_codes = (canonical_codes(x.astype(np.uint8)) for x in (advance_lengths, value_lengths))
-    at = np.cumsum(escapes + 2) - 1
+    advance_codes = canonical_codes(advances.code.lengths.astype(np.uint8))
+    at = np.cumsum(advances.escapes + 2) - 1
     codes = np.full(int(at[-1]), int(advance_codes[0]), np.int64)
-    lengths = np.full(codes.size, int(advance_lengths[0]), np.int64)
-    codes[at - 1], lengths[at - 1] = advance_codes[advances], advance_lengths[advances]
-    codes[at[:-1]], lengths[at[:-1]] = value_codes[values], value_lengths[values]
+    lengths = np.full(codes.size, int(advances.code.lengths[0]), np.int64)
+    codes[at - 1], lengths[at - 1] = advance_codes[advances.last], advances.code.lengths[advances.last]
+    codes[at[:-1]], lengths[at[:-1]] = value_codes, value_lengths
     starts = np.cumsum(lengths) - lengths
     places = np.arange(int(lengths.sum())) - np.repeat(starts, lengths)
     return np.packbits((np.repeat(codes, lengths) >> places & 1).astype(np.uint8), bitorder="little")

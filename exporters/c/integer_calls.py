@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from exporters.c.scales import compact, unfolded
 from exporters.c.tensors import Data
-from exporters.entries import has_entries
+from exporters.entries import CODED, has_entries
 from exporters.program import Step, form_name, form_of
 
 # A step, where its inputs, its output and its scratch memory are, the data -> statements
@@ -81,7 +81,7 @@ def _compact_scale(step: Step, data: Data) -> dict[str, str]:
 def _gemm_stream(step: Step, at: list[str], data: Data) -> list[str]:
     weights, form = _weights(step, data)
     fields = {**weights}
-    if form == "coded" and step.weight is not None:
+    if form in CODED and step.weight is not None:
         step = unfolded(step, step.weight.encoding)
         fields["in_zero_point"] = str(step.integers["in_zero_point"])
     fields |= {**_compact_scale(step, data), **_sizes(step)}

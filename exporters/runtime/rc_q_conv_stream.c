@@ -85,7 +85,7 @@ RC_INLINE void conv_entries(const rc_q_conv_stream *conv, const int8_t *x, int8_
     rc_q_reader_open(&reader, conv->entries);
     for (;;) {
         const uint32_t advance = rc_q_advance(&reader, form);
-        if (form == RC_Q_CODED && (advance & RC_Q_ESCAPE) != 0u) {
+        if (RC_Q_HAS_ESCAPES(form) && (advance & RC_Q_ESCAPE) != 0u) {
             channel += rc_q_escaped(advance);
             continue;
         }

@@ -2,7 +2,7 @@
  *
  * A weight is a matrix: a row is an output unit, a column an input (kh, kw, channel). An entry is an advance (1 and the
  * zeros before it) and a value; both stand together in one stream, row after row. What does not fit into an advance is
- * split, with entries of value 0 or with escapes (coded), which have no value. The last entry lies behind the last
+ * split, with entries of value 0 or, where there are codes, with escapes that have no value. The last entry lies behind the last
  * row, so that the end of a row is all that a loop has to look for. */
 #ifndef RC_Q_ENTRIES_H
 #define RC_Q_ENTRIES_H
@@ -12,18 +12,21 @@
 /* X(name, form) for every way to store entries. */
 #define RC_Q_ENTRY_FORMS(X) \
     X(coded, RC_Q_CODED)    \
+    X(mixed, RC_Q_MIXED)    \
     X(bytes, RC_Q_BYTES)    \
     X(pairs, RC_Q_PAIRS)
 
 #define RC_Q_CODED 0u /* a Huffman code for the advance, one for the value: least significant bit first */
-#define RC_Q_BYTES 1u /* label of the value, and above its 4 bits the advance */
-#define RC_Q_PAIRS 2u /* value, advance */
+#define RC_Q_MIXED 1u /* a Huffman code for the advance, the 8 bits of the value */
+#define RC_Q_BYTES 2u /* label of the value, and above its 4 bits the advance */
+#define RC_Q_PAIRS 3u /* value, advance */
+#define RC_Q_HAS_ESCAPES(form) ((form) <= RC_Q_MIXED)
 
 /* A code has at most 12 bits, so that both fit into a window of 25 bits; all of them stand in the tables, whose index is
  * a pattern of as many bits as the longest code has. RC_STREAM_SLACK bytes behind the stream may be read. */
 typedef struct rc_q_entries {
     const uint8_t *bytes;
-    const uint16_t *advances; /* coded: advance << 8 | length of the code, and RC_Q_ESCAPE */
+    const uint16_t *advances; /* coded, mixed: advance << 8 | length of the code, and RC_Q_ESCAPE */
     const int16_t *values;    /* coded: value * 256 + length of the code */
     const int8_t *centroids;  /* bytes: value of each label */
     uint16_t advance_mask, value_mask;
@@ -38,8 +41,8 @@ typedef struct rc_q_reader {
     const int16_t *values;
     const int8_t *centroids;
     uint32_t advance_mask, value_mask;
-    uint32_t position; /* coded: bits read */
-    uint32_t window;   /* coded: bits behind the advance; else the entry */
+    uint32_t position; /* coded, mixed: bits read */
+    uint32_t window;   /* coded, mixed: bits behind the advance; else the entry */
 } rc_q_reader;
 
 RC_INLINE void rc_q_reader_open(rc_q_reader *reader, const rc_q_entries *entries)
@@ -99,8 +102,11 @@ RC_INLINE int32_t rc_q_value(rc_q_reader *reader, uint32_t form)
     if (form == RC_Q_BYTES) {
         return reader->centroids[reader->window & 15u];
     }
-    if (form == RC_Q_PAIRS) {
-        return (int8_t)reader->window;
+    if (form == RC_Q_MIXED) {
+        reader->position += 8u;
+    }
+    if (form != RC_Q_CODED) {
+        return (int8_t)(reader->window & 255u);
     }
     entry = reader->values[reader->window & reader->value_mask];
     reader->position += (uint8_t)entry;

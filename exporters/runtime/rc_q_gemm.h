@@ -17,7 +17,7 @@ typedef struct rc_q_gemm_stream {
     const rc_q_weights *weights; /* of the kernels for entries: NULL */
     const rc_q_entries *entries;
     rc_q_scale scale;
-    int32_t in_zero_point; /* of coded entries; otherwise it is part of the bias */
+    int32_t in_zero_point; /* of entries with codes; otherwise it is part of the bias */
     uint32_t rows, columns;
 } rc_q_gemm_stream;
 
