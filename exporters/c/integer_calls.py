@@ -25,9 +25,11 @@ def _unsigned(sizes: Mapping[str, int]) -> dict[str, str]:
     return {key: f"{value}u" for key, value in sizes.items()}
 
 
-def _scale(step: Step, data: Data, before: str = "") -> dict[str, str]:
-    fields = {f"{before}scale.{role}": data.table(step.tables[role]) for role in ("bias", "factors", "shifts")}
-    return {**fields, f"{before}scale.zero_point": str(step.integers["zero_point"])}
+def _scale(step: Step, data: Data, before: str = "", *, short: bool = False) -> dict[str, str]:
+    tables = compact(step, short=short)
+    fields = {f"{before}scale.{role}": data.table(table) for role, table in tables.items()}
+    fields[f"{before}scale.zero_point"] = str(step.integers["zero_point"])
+    return {**fields, f"{before}scale.one_factor": "1u"} if len(tables["factors"].values) == 1 else fields
 
 
 def _rows(step: Step, data: Data, rows: int, columns: int, before: str = "") -> dict[str, str]:
@@ -71,27 +73,20 @@ def _weights(step: Step, data: Data) -> tuple[dict[str, str], str]:
     return {"weights": f"&{data.integer_weights(step.weight)}"}, form_name(form_of(step.weight.encoding))
 
 
-def _compact_scale(step: Step, data: Data) -> dict[str, str]:
-    tables = compact(step)
-    fields = {f"scale.{role}": data.table(table) for role, table in tables.items()}
-    fields["scale.zero_point"] = str(step.integers["zero_point"])
-    return {**fields, "scale.one_factor": "1u"} if len(tables["factors"].values) == 1 else fields
-
-
 def _gemm_stream(step: Step, at: list[str], data: Data) -> list[str]:
     weights, form = _weights(step, data)
     fields = {**weights}
     if form in CODED and step.weight is not None:
         step = unfolded(step, step.weight.encoding)
         fields["in_zero_point"] = str(step.integers["in_zero_point"])
-    fields |= {**_compact_scale(step, data), **_sizes(step)}
+    fields |= {**_scale(step, data, short=True), **_sizes(step)}
     name = data.descriptor("rc_q_gemm_stream", step.name, fields)
     return [f"rc_q_gemm_{form}(&{name}, {', '.join(at)});"]
 
 
 def _conv_stream(step: Step, at: list[str], data: Data) -> list[str]:
     weights, form = _weights(step, data)
-    fields = {**weights, **_compact_scale(step, data), "in_zero_point": str(step.integers["in_zero_point"])}
+    fields = {**weights, **_scale(step, data, short=True), "in_zero_point": str(step.integers["in_zero_point"])}
     if step.pool:
         fields["pool"] = f"&{data.descriptor('rc_q_pool', f'{step.name} pool', _unsigned(step.pool))}"
     fields |= {f"window.{key}": value for key, value in _sizes(step).items()}

@@ -17,7 +17,7 @@ CONSTANT = (1 << 30, 0)  # significand and shift of a unit without weights, whos
 SHORT = (-(1 << 15), (1 << 15) - 1)
 
 
-def compact(step: Step) -> dict[str, Table]:
+def compact(step: Step, *, short: bool) -> dict[str, Table]:
     """Return the tables of a layer: ``bias`` or ``short_bias``, ``factors`` and ``shifts`` of one unit or of each.
 
     Parameters
@@ -25,13 +25,15 @@ def compact(step: Step) -> dict[str, Table]:
     step
         With a bias, a factor and a shift for each unit; small factors make units without weights count in those of the
         others.
+    short
+        Whether the kernel takes biases of 16 bits.
 
     Examples
     --------
     >>> parts = {"bias": np.array([5, -8], np.int32), "factors": np.array([1342177280, 1 << 30], np.int32),
     ...          "shifts": np.array([3, 0], np.int8)}
     >>> step = Step("q_gemm_stream", "fc", ("x",), "y", tables={k: Table(k, k, v) for k, v in parts.items()})
-    >>> {name: table.values.tolist() for name, table in compact(step).items()}
+    >>> {name: table.values.tolist() for name, table in compact(step, short=True).items()}
     {'short_bias': [5, -51], 'factors': [1342177280], 'shifts': [3]}
 
     """
@@ -43,7 +45,7 @@ def compact(step: Step) -> dict[str, Table]:
         tables["factors"] = replace(tables["factors"], values=np.array([factor], np.int32))
         tables["shifts"] = replace(tables["shifts"], values=np.array([shift], np.int8))
     found = replace(tables.pop("bias"), values=bias.astype(np.int32))
-    if SHORT[0] <= bias.min(initial=0) and bias.max(initial=0) <= SHORT[1]:
+    if short and SHORT[0] <= bias.min(initial=0) and bias.max(initial=0) <= SHORT[1]:
         return {"short_bias": replace(found, values=bias.astype(np.int16)), **tables}
     return {"bias": found, **tables}
 

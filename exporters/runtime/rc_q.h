@@ -26,7 +26,7 @@
 #endif
 
 /* What brings sums to an output: for each unit a bias, and a factor = significand * 2^(-31 - 1 - shift). Kernels of dense
- * int8 weights take neither short biases nor one factor for all. */
+ * int8 weights take no short biases. */
 typedef struct rc_q_scale {
     const int32_t *bias;       /* NULL: they are short */
     const int16_t *short_bias;
@@ -62,6 +62,12 @@ RC_INLINE int32_t rc_q_upper(int32_t a, int32_t b)
 #else
     return (int32_t)(((int64_t)a * b + ((int64_t)1 << 31)) >> 32);
 #endif
+}
+
+/* From the factor of a unit to that of the next. */
+RC_INLINE uint32_t rc_q_factor_step(const rc_q_scale *scale)
+{
+    return scale->one_factor != 0u ? 0u : 1u;
 }
 
 RC_INLINE uint32_t rc_q_bias(const rc_q_scale *scale, uint32_t unit)
