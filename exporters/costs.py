@@ -44,9 +44,9 @@ CODE_BYTES = {
     "conv dense": 300,
 }
 # Instructions of an entry with its product, in a Gemm; of reading one, and of making a convolution wait for it
-PRODUCT = {"coded": 19, "mixed": 16, "bytes": 7, "pairs": 7}
-READ = {"coded": 36, "mixed": 32, "bytes": 22, "pairs": 22}
-ESCAPE = 13
+PRODUCT = {"coded": 19, "mixed": 16, "bytes": 9, "pairs": 7}
+READ = {"coded": 36, "mixed": 32, "bytes": 24, "pairs": 22}
+ESCAPE = {"coded": 13, "mixed": 13, "bytes": 6, "pairs": 0}
 DENSE_SYMBOL = {"bits": 12, "huffman": 17}
 ROW = 62  # of a streamed Gemm
 TAP, FLUSH, PLANE_ROW = 72, 65, 13  # of a plane: going to another tap; four weights at a time, each of its rows
@@ -130,7 +130,7 @@ def _instructions(step: Step, entries: Entries | None, rows: NDArray[np.int32]) 
 
 def _decoding(step: Step, entries: Entries | None, rows: NDArray[np.int32], each: Mapping[str, int]) -> float:
     if entries is not None:
-        return each[entries.form] * entries.n_entries + ESCAPE * entries.n_escapes
+        return each[entries.form] * entries.n_entries + ESCAPE[entries.form] * entries.n_escapes
     stream = None if step.weight is None else stream_of(step.weight.encoding.values)
     symbol = DENSE_SYMBOL["huffman" if isinstance(stream, Huffman) else "bits"]
     return (symbol + each["pairs"] - PRODUCT["pairs"]) * rows.size

@@ -17,6 +17,7 @@ MAX_CODE_BITS = 12  # two codes lie in a window of 25 bits
 LARGEST_ADVANCES = (7, 11, 15, 19, 23, 27, 31, 39, 47, 63, 95, 127)  # what is tried where there are escapes
 ESCAPE_BITS = 0.5  # what the time of an escape may cost beside its code
 BYTES_ADVANCE, PAIRS_ADVANCE = 15, 255
+BYTES_SKIP = (15, 30)  # of an escape
 LABELS = 16
 VALUES = 256  # int8
 ESCAPE = 0x8000
@@ -116,52 +117,58 @@ def _distances(rows: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.i
     return rows[where].astype(np.int64), np.diff(where, prepend=-1, append=rows.size)
 
 
-def _filled(rows: NDArray[np.int32], largest: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return advances up to the largest and values, with fillers of value 0 and the entry behind the last row."""
-    values, distances = _distances(rows)
-    fillers = (distances - 1) // largest
-    at = np.cumsum(fillers + 1) - 1
-    advances = np.full(int(at[-1]) + 1, largest, np.int64)
-    advances[at] = distances - fillers * largest
-    filled = np.zeros(advances.size, np.int64)
-    filled[at[:-1]] = values
-    return advances, filled
-
-
 def fits_bytes(rows: NDArray[np.int32]) -> bool:
-    """Whether 16 labels do, with one for the 0 of fillers if there are any.
+    """Whether 16 labels do for the values that are not 0.
 
     Examples
     --------
-    >>> fits_bytes(np.arange(17)), fits_bytes(np.arange(18)), fits_bytes(np.arange(1, 17))
-    (True, False, True)
+    >>> fits_bytes(np.arange(17)), fits_bytes(np.arange(18))
+    (True, False)
 
     """
-    advances, values = _filled(np.asarray(rows).reshape(-1), BYTES_ADVANCE)
-    return np.unique(values[: advances.size - 1]).size <= LABELS
+    return np.unique(rows[rows != 0]).size <= LABELS
 
 
 def as_bytes(rows: NDArray[np.int32]) -> Entries:
-    """Store each entry in one byte.
+    """Store each entry in one byte, longer distances in more.
 
     Examples
     --------
-    >>> found = as_bytes(np.array([0, 7, 0, -3]))
+    >>> found = as_bytes(np.array([0, 7] + 40 * [0] + [-3]))
     >>> [hex(byte) for byte in found.stream], found.tables["centroids"].tolist()
-    (['0x21', '0x20', '0x10'], [-3, 7])
+    (['0x21', '0xf', '0xb0', '0x10'], [-3, 7])
 
     """
-    advances, values = _filled(rows.reshape(-1), BYTES_ADVANCE)
-    distinct, labels = np.unique(values[:-1], return_inverse=True)
-    stream = (advances << 4).astype(np.uint8)
-    stream[:-1] |= labels.astype(np.uint8)
+    values, distances = _distances(rows.reshape(-1))
+    escapes = np.maximum(0, -(-(distances - BYTES_ADVANCE) // BYTES_SKIP[1]))
+    at = np.cumsum(escapes + 1) - 1
+    stream = np.full(int(at[-1]) + 1, LABELS - 1, np.uint8)
+    left = distances - escapes * BYTES_SKIP[1]
+    short = (escapes > 0) & (left < 1)  # the last escape leaves an advance of at least 1
+    stream[at[short] - 1] -= (1 - left[short]).astype(np.uint8)
+    left[short] = 1
+    distinct, labels = np.unique(values, return_inverse=True)
+    stream[at] = left << 4
+    stream[at[:-1]] |= labels.astype(np.uint8)
     centroids = distinct.astype(np.int8) if distinct.size else np.zeros(1, np.int8)
-    return Entries("bytes", stream, {"centroids": centroids}, values.size - 1, 0)
+    return Entries("bytes", stream, {"centroids": centroids}, values.size, int(escapes.sum()))
 
 
 def as_pairs(rows: NDArray[np.int32]) -> Entries:
-    """Store each entry in two bytes."""
-    advances, values = _filled(rows.reshape(-1), PAIRS_ADVANCE)
+    """Store each entry in two bytes, with fillers of value 0.
+
+    Examples
+    --------
+    >>> as_pairs(np.array([0, 7] + 300 * [0] + [-3])).stream.reshape(-1, 2).tolist()
+    [[7, 2], [0, 255], [253, 46], [0, 1]]
+
+    """
+    found, distances = _distances(rows.reshape(-1))
+    fillers = (distances - 1) // PAIRS_ADVANCE
+    at = np.cumsum(fillers + 1) - 1
+    advances, values = np.full(int(at[-1]) + 1, PAIRS_ADVANCE, np.int64), np.zeros(int(at[-1]) + 1, np.int64)
+    advances[at] = distances - fillers * PAIRS_ADVANCE
+    values[at[:-1]] = found
     stream = np.stack([values.astype(np.int8).view(np.uint8), advances.astype(np.uint8)], axis=1)
     return Entries("pairs", stream.reshape(-1), {}, values.size - 1, 0)
 

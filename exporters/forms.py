@@ -173,7 +173,8 @@ def _pairs(
 
 def _bytes(shape: tuple[int, ...], flat: NDArray[np.int32], where: NDArray[np.int64], scale: float) -> Encoding:
     symbols, stored = _filled(flat, where, BYTE_GAP_BITS)
-    centroids, labels = np.unique(stored, return_inverse=True)
+    used, labels = np.unique(stored, return_inverse=True)
+    centroids = used
     padding = np.zeros(max(0, LABELS - centroids.size), centroids.dtype)  # so that a label has 4 bits
     labels = labels.astype(np.uint16)
     joint = Bits(symbols | labels << np.uint16(BYTE_GAP_BITS), 2 * BYTE_GAP_BITS)

@@ -85,11 +85,11 @@ RC_INLINE void conv_entries(const rc_q_conv_stream *conv, const int8_t *x, int8_
     rc_q_reader_open(&reader, conv->entries);
     for (;;) {
         const uint32_t advance = rc_q_advance(&reader, form);
-        if (RC_Q_HAS_ESCAPES(form) && (advance & RC_Q_ESCAPE) != 0u) {
-            channel += rc_q_escaped(advance);
+        if (RC_Q_IS_ESCAPE(advance, form)) {
+            channel += rc_q_escaped(advance, form);
             continue;
         }
-        channel += advance >> 8;
+        channel += advance >> RC_Q_ADVANCE_BITS(form);
         if (channel >= channels) {
             do {
                 channel -= channels;

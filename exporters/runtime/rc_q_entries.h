@@ -2,7 +2,7 @@
  *
  * A weight is a matrix: a row is an output unit, a column an input (kh, kw, channel). An entry is an advance (1 and the
  * zeros before it) and a value; both stand together in one stream, row after row. What does not fit into an advance is
- * split, with entries of value 0 or, where there are codes, with escapes that have no value. The last entry lies behind the last
+ * split, with escapes that have no value, or in pairs with entries of value 0. The last entry lies behind the last
  * row, so that the end of a row is all that a loop has to look for. */
 #ifndef RC_Q_ENTRIES_H
 #define RC_Q_ENTRIES_H
@@ -18,9 +18,10 @@
 
 #define RC_Q_CODED 0u /* a Huffman code for the advance, one for the value: least significant bit first */
 #define RC_Q_MIXED 1u /* a Huffman code for the advance, the 8 bits of the value */
-#define RC_Q_BYTES 2u /* label of the value, and above its 4 bits the advance */
+#define RC_Q_BYTES 2u /* label of the value, and above its 4 bits the advance; 0: an escape by 15 and the label */
 #define RC_Q_PAIRS 3u /* value, advance */
-#define RC_Q_HAS_ESCAPES(form) ((form) <= RC_Q_MIXED)
+#define RC_Q_IS_CODED(form) ((form) <= RC_Q_MIXED)
+#define RC_Q_ADVANCE_BITS(form) ((form) == RC_Q_BYTES ? 4u : 8u)
 
 /* A code has at most 12 bits, so that both fit into a window of 25 bits; all of them stand in the tables, whose index is
  * a pattern of as many bits as the longest code has. RC_STREAM_SLACK bytes behind the stream may be read. */
@@ -32,7 +33,7 @@ typedef struct rc_q_entries {
     uint16_t advance_mask, value_mask;
 } rc_q_entries;
 
-#define RC_Q_ESCAPE 0x8000u /* no value follows, but another advance: what rc_q_escaped tells is added to it */
+#define RC_Q_ESCAPE 0x8000u /* no value follows, but another advance, to which rc_q_escaped adds */
 
 /* Where a reader stands; constants are copied, so that a compiler knows that no store to a result changes them. */
 typedef struct rc_q_reader {
@@ -68,14 +69,14 @@ RC_INLINE uint32_t rc_q_shift(uint32_t window, uint32_t entry)
 #endif
 }
 
-/* The next advance, left of 8 other bits; perhaps an escape. */
+/* The next advance, above RC_Q_ADVANCE_BITS other bits; perhaps an escape. */
 RC_INLINE uint32_t rc_q_advance(rc_q_reader *reader, uint32_t form)
 {
     uint32_t entry;
 
     if (form == RC_Q_BYTES) {
         reader->window = *reader->bytes++;
-        return reader->window << 4;
+        return reader->window;
     }
     if (form == RC_Q_PAIRS) {
         reader->window = rc_load16(reader->bytes);
@@ -89,9 +90,14 @@ RC_INLINE uint32_t rc_q_advance(rc_q_reader *reader, uint32_t form)
     return entry;
 }
 
-RC_INLINE uint32_t rc_q_escaped(uint32_t entry)
+/* A macro, since a function would lose that it is rare. */
+#define RC_Q_IS_ESCAPE(entry, form)                 \
+    ((form) == RC_Q_BYTES ? RC_RARELY((entry) < 16u) \
+                          : RC_Q_IS_CODED(form) && RC_RARELY(((entry)&RC_Q_ESCAPE) != 0u))
+
+RC_INLINE uint32_t rc_q_escaped(uint32_t entry, uint32_t form)
 {
-    return entry >> 8 & 127u;
+    return form == RC_Q_BYTES ? 15u + entry : entry >> 8 & 127u;
 }
 
 /* The value of an entry whose advance was read. */

@@ -112,7 +112,7 @@ RC_OUTLINE int32_t entries_row(place *at, int32_t column)
 RC_INLINE void gemm_entries(const rc_q_gemm_stream *gemm, const int8_t *x, int8_t *y, uint32_t form)
 {
     const int8_t *const x_end = x + gemm->columns; /* columns count from it, so that the sign tells the end of a row */
-    const int32_t zero_point = RC_Q_HAS_ESCAPES(form) ? gemm->in_zero_point : 0;
+    const int32_t zero_point = RC_Q_IS_CODED(form) ? gemm->in_zero_point : 0;
     int32_t column = -1; /* before the first row */
     uint32_t sum = 0u;
     rc_q_reader reader;
@@ -124,11 +124,11 @@ RC_INLINE void gemm_entries(const rc_q_gemm_stream *gemm, const int8_t *x, int8_
     rc_q_reader_open(&reader, gemm->entries);
     for (;;) {
         const uint32_t advance = rc_q_advance(&reader, form);
-        if (RC_Q_HAS_ESCAPES(form) && RC_RARELY((advance & RC_Q_ESCAPE) != 0u)) {
-            column += (int32_t)rc_q_escaped(advance);
+        if (RC_Q_IS_ESCAPE(advance, form)) {
+            column += (int32_t)rc_q_escaped(advance, form);
             continue;
         }
-        column += (int32_t)(advance >> 8);
+        column += (int32_t)(advance >> RC_Q_ADVANCE_BITS(form));
         if (RC_RARELY(column >= 0)) {
             at.sum = sum;
             column = entries_row(&at, column);
