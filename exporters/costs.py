@@ -1,7 +1,7 @@
 """What a layer of an integer network costs as C: its bytes exactly, its instructions on a Cortex-M4 by a model.
 
-The model counts what the inner loops do (products, entries, rows, outputs) and weighs each with the instructions that it
-takes when GCC compiles with ``-O2``; ``tests/bench/form_costs.py`` compares it with what QEMU counts.
+The model counts what the inner loops do (products, entries, rows, outputs) and weighs each with the instructions that
+it takes when GCC compiles with ``-O2``; ``tests/bench/form_costs.py`` compares it with what QEMU counts.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CODE_BYTES = {
 PRODUCT = {"coded": 19, "mixed": 16, "bytes": 9, "pairs": 7}
 READ = {"coded": 36, "mixed": 32, "bytes": 24, "pairs": 22}
 ESCAPE = {"coded": 13, "mixed": 13, "bytes": 6, "pairs": 0}
-DENSE_SYMBOL = {"bits": 12, "huffman": 17}
+DENSE_SYMBOL = {"bits": 11, "huffman": 15}
 ROW = 62  # of a streamed Gemm
 TAP, FLUSH, PLANE_ROW = 72, 65, 13  # of a plane: going to another tap; four weights at a time, each of its rows
 FOUR_PRODUCTS, SUM, OUTPUT = 14, 4, 36
@@ -117,15 +117,16 @@ def _instructions(step: Step, entries: Entries | None, rows: NDArray[np.int32]) 
         return _decoding(step, entries, rows, PRODUCT) + ROW * len(rows)
     if step.kernel == "q_conv_stream":
         return _decoding(step, entries, rows, READ) + _planes(step, rows, dense=entries is None)
-    padded = (len(rows) + len(rows) % 2) * 4 * math.ceil(rows.shape[1] / 4)
+    units, columns = (int(n) for n in rows.shape)
+    padded = (units + units % 2) * 4 * math.ceil(columns / 4)
     if step.kernel == "q_gemm":
-        return GEMM_PRODUCT * padded + DENSE_OUTPUT * len(rows) + COLUMN_ELEMENT * rows.shape[1] + COLUMN_ROW
+        return GEMM_PRODUCT * padded + DENSE_OUTPUT * units + COLUMN_ELEMENT * columns + COLUMN_ROW
     pixels = step.sizes["out_h"] * step.sizes["out_w"]
     if step.kernel == "q_conv_depthwise":
-        each = DEPTHWISE_PRODUCT * rows.shape[1] + DEPTHWISE_ROW * step.sizes["kernel_h"] + DEPTHWISE_OUTPUT
-        return pixels * len(rows) * each
-    columns = COLUMN_ELEMENT * rows.shape[1] + COLUMN_ROW * step.sizes["kernel_h"]
-    return pixels * (CONV_PRODUCT * padded + DENSE_OUTPUT * len(rows) + columns)
+        each = DEPTHWISE_PRODUCT * columns + DEPTHWISE_ROW * step.sizes["kernel_h"] + DEPTHWISE_OUTPUT
+        return pixels * units * each
+    gathered = COLUMN_ELEMENT * columns + COLUMN_ROW * step.sizes["kernel_h"]
+    return pixels * (CONV_PRODUCT * padded + DENSE_OUTPUT * units + gathered)
 
 
 def _decoding(step: Step, entries: Entries | None, rows: NDArray[np.int32], each: Mapping[str, int]) -> float:
@@ -160,4 +161,6 @@ def _reached(sizes: Mapping[str, int], axis: str) -> NDArray[np.int64]:
     pad = sizes["pad_top" if axis == "h" else "pad_left"]
     places = np.arange(sizes[f"kernel_{axis}"]) * sizes[f"dilation_{axis}"]
     at = places[:, None] + np.arange(sizes[f"out_{axis}"]) * sizes[f"stride_{axis}"] - pad
-    return ((at >= 0) & (at < sizes[f"in_{axis}"])).sum(axis=1)
+    inside: NDArray[np.bool_] = (at >= 0) & (at < sizes[f"in_{axis}"])
+    counts: NDArray[np.int64] = np.sum(inside, axis=1, dtype=np.int64)
+    return counts

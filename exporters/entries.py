@@ -244,7 +244,7 @@ def as_coded(rows: NDArray[np.int32], *, max_table_bits: int = DEFAULT_MAX_TABLE
     form = "mixed" if code.size_bits > 8 * (values.size + OTHER_FORM_BYTES) else "coded"
     if form == "coded":
         tables["values"] = _table(code, np.arange(-128, 128) << 8).astype(np.int16)
-        codes, lengths = canonical_codes(code.lengths.astype(np.uint8)), code.lengths
+        codes, lengths = canonical_codes(code.lengths.astype(np.uint8)).astype(np.int64), code.lengths
     else:
         codes, lengths = (np.arange(VALUES, dtype=np.int64) - 128) & 255, np.full(VALUES, 8, np.int64)
     stream = _interleaved(advances, codes[values + 128], lengths[values + 128])
@@ -252,7 +252,7 @@ def as_coded(rows: NDArray[np.int32], *, max_table_bits: int = DEFAULT_MAX_TABLE
 
 
 def _interleaved(
-    advances: _Advances, value_codes: NDArray[np.integer], value_lengths: NDArray[np.int64]
+    advances: _Advances, value_codes: NDArray[np.int64], value_lengths: NDArray[np.int64]
 ) -> NDArray[np.uint8]:
     """Return the bits: before each value its escapes and its advance; no value after the last."""
     advance_codes = canonical_codes(advances.code.lengths.astype(np.uint8))
