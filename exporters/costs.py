@@ -55,7 +55,7 @@ POOLED_SUM, POOL_INPUT = 20, 11.2
 # Bytes with the DSP extension: products and outputs, of one column of inputs and of two at a time; the columns
 GEMM_PRODUCT, CONV_PRODUCT, DENSE_OUTPUT = 1.4, 1.08, 24
 COLUMN_ELEMENT, COLUMN_ROW = 1.3, 90
-DEPTHWISE_PRODUCT, DEPTHWISE_ROW, DEPTHWISE_OUTPUT = 2.9, 6.5, 18
+DEPTHWISE_PRODUCT, DEPTHWISE_ROW, DEPTHWISE_OUTPUT = 2.9, 6.5, 13
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@
 #endif
 
 /* What brings sums to an output: for each unit a bias, and a factor = significand * 2^(-31 - 1 - shift). Kernels of dense
- * int8 weights take no short biases. */
+ * int8 weights take no short biases, depthwise ones neither one factor. */
 typedef struct rc_q_scale {
     const int32_t *bias;       /* NULL: they are short */
     const int16_t *short_bias;

@@ -100,10 +100,10 @@ static void one_pixel(const rc_q_rows *rows, const patch *place, int8_t *y)
     const int32_t *bias = rows->scale.bias, *factors = rows->scale.factors;
     const int8_t *shifts = rows->scale.shifts;
     const int32_t offset = 2 * rows->scale.zero_point + 1, zero_point = rows->in_zero_point;
-    const uint32_t channels = rows->rows, step = rc_q_factor_step(&rows->scale);
+    const uint32_t channels = rows->rows;
     uint32_t channel, i;
 
-    for (channel = 0u; channels - channel >= 4u; channel += 4u, bias += 4, y += 4) {
+    for (channel = 0u; channels - channel >= 4u; channel += 4u, bias += 4, factors += 4, shifts += 4, y += 4) {
         int32_t sums[4];
         sums[0] = bias[0];
         sums[1] = bias[1];
@@ -111,16 +111,12 @@ static void one_pixel(const rc_q_rows *rows, const patch *place, int8_t *y)
         sums[3] = bias[3];
         four_channels(place, channel, zero_point, sums);
         y[0] = (int8_t)rc_q_small(sums[0], factors[0], shifts[0], offset);
-        y[1] = (int8_t)rc_q_small(sums[1], factors[step], shifts[step], offset);
-        factors += 2u * step;
-        shifts += 2u * step;
-        y[2] = (int8_t)rc_q_small(sums[2], factors[0], shifts[0], offset);
-        y[3] = (int8_t)rc_q_small(sums[3], factors[step], shifts[step], offset);
-        factors += 2u * step;
-        shifts += 2u * step;
+        y[1] = (int8_t)rc_q_small(sums[1], factors[1], shifts[1], offset);
+        y[2] = (int8_t)rc_q_small(sums[2], factors[2], shifts[2], offset);
+        y[3] = (int8_t)rc_q_small(sums[3], factors[3], shifts[3], offset);
     }
-    for (i = 0u; channel < channels; channel++, i++, factors += step, shifts += step) {
-        y[i] = (int8_t)rc_q_small(one_channel(place, channel, zero_point, bias[i]), *factors, *shifts, offset);
+    for (i = 0u; channel < channels; channel++, i++) {
+        y[i] = (int8_t)rc_q_small(one_channel(place, channel, zero_point, bias[i]), factors[i], shifts[i], offset);
     }
 }
 
