@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from exporters.c.scales import compact, unfolded
 from exporters.c.tensors import Data
+from exporters.entries import CODED, has_entries
 from exporters.program import Step, form_name, form_of
 
 # A step, where its inputs, its output and its scratch memory are, the data -> statements
@@ -23,9 +25,13 @@ def _unsigned(sizes: Mapping[str, int]) -> dict[str, str]:
     return {key: f"{value}u" for key, value in sizes.items()}
 
 
-def _scale(step: Step, data: Data, before: str = "") -> dict[str, str]:
-    fields = {f"{before}scale.{role}": data.table(step.tables[role]) for role in ("bias", "factors", "shifts")}
-    return {**fields, f"{before}scale.zero_point": str(step.integers["zero_point"])}
+def _scale(step: Step, data: Data, before: str = "", *, short: bool = False) -> dict[str, str]:
+    roles = ("bias", "factors", "shifts")
+    depthwise = step.kernel == "q_conv_depthwise"  # whose inner loop has no time for a choice
+    tables = {role: step.tables[role] for role in roles} if depthwise else compact(step, short=short)
+    fields = {f"{before}scale.{role}": data.table(table) for role, table in tables.items()}
+    fields[f"{before}scale.zero_point"] = str(step.integers["zero_point"])
+    return {**fields, f"{before}scale.one_factor": "1u"} if len(tables["factors"].values) == 1 else fields
 
 
 def _rows(step: Step, data: Data, rows: int, columns: int, before: str = "") -> dict[str, str]:
@@ -67,23 +73,30 @@ def _conv(step: Step, at: list[str], data: Data) -> list[str]:
     return [f"rc_{step.kernel}(&{conv_descriptor(step, data)}, {', '.join(at)});"]
 
 
-def _weights(step: Step, data: Data) -> tuple[str, str]:
-    """Return the name of a streamed weight's descriptor and that of its form."""
+def _weights(step: Step, data: Data) -> tuple[dict[str, str], str]:
+    """Return what a descriptor says of a streamed weight, and the name of its form."""
     if step.weight is None:
-        return data.plain_weights(step.tables["weights"]), "dense_int8"
-    return data.integer_weights(step.weight), form_name(form_of(step.weight.encoding))
+        return {"weights": f"&{data.plain_weights(step.tables['weights'])}"}, "dense_int8"
+    if has_entries(step.weight.encoding):
+        name, form = data.entries(step.weight)
+        return {"entries": f"&{name}"}, form
+    return {"weights": f"&{data.integer_weights(step.weight)}"}, form_name(form_of(step.weight.encoding))
 
 
 def _gemm_stream(step: Step, at: list[str], data: Data) -> list[str]:
     weights, form = _weights(step, data)
-    fields = {"weights": f"&{weights}", **_scale(step, data), **_sizes(step)}
+    fields = {**weights}
+    if form in CODED and step.weight is not None:
+        step = unfolded(step, step.weight.encoding)
+        fields["in_zero_point"] = str(step.integers["in_zero_point"])
+    fields |= {**_scale(step, data, short=True), **_sizes(step)}
     name = data.descriptor("rc_q_gemm_stream", step.name, fields)
     return [f"rc_q_gemm_{form}(&{name}, {', '.join(at)});"]
 
 
 def _conv_stream(step: Step, at: list[str], data: Data) -> list[str]:
     weights, form = _weights(step, data)
-    fields = {"weights": f"&{weights}", **_scale(step, data), "in_zero_point": str(step.integers["in_zero_point"])}
+    fields = {**weights, **_scale(step, data, short=True), "in_zero_point": str(step.integers["in_zero_point"])}
     if step.pool:
         fields["pool"] = f"&{data.descriptor('rc_q_pool', f'{step.name} pool', _unsigned(step.pool))}"
     fields |= {f"window.{key}": value for key, value in _sizes(step).items()}

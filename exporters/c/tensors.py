@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from exporters import decode_tables
 from exporters.c.literals import table
+from exporters.entries import lay_out
 from exporters.identifiers import Namer, comment
 from exporters.program import Table, Tensor, form_name, form_of
 from refcompress.encodings import Bits, Csr, Encoding, Float32, Huffman, IntegerCodebook, IntStream, Joint, Linear
@@ -44,6 +45,7 @@ class Data:
     data_bytes: int = 0
     _weights: dict[str, str] = field(default_factory=dict)
     _arrays: dict[str, str] = field(default_factory=dict)
+    _entries: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def array(self, tensor: Tensor) -> str:
         """Define a dense float32 parameter unless it is there; return its name."""
@@ -70,8 +72,7 @@ class Data:
     def descriptor(self, c_type: str, label: str, fields: Mapping[str, str]) -> str:
         """Define a descriptor of a step; return its name."""
         name = self.namer(label)
-        body = "".join(f"    .{key} = {value},\n" for key, value in fields.items()).rstrip(",\n")
-        self.text.append(f"\n/* {comment(label)} */\nstatic const {c_type} {name} = {{\n{body}\n}};\n")
+        self.text.append(f"\n/* {comment(label)} */\n{_defined(c_type, name, fields)}")
         return name
 
     def table(self, table: Table) -> str:
@@ -98,6 +99,23 @@ class Data:
             self._weights[tensor.name] = self._described("rc_q_weights", tensor, fields, start, before)
         return self._weights[tensor.name]
 
+    def entries(self, tensor: Tensor) -> tuple[str, str]:
+        """Define the entries of a sparse weight of integers unless they are there; return name and form."""
+        if tensor.name not in self._entries:
+            found = lay_out(tensor.encoding, max_table_bits=self.max_table_bits)
+            shape = " x ".join(map(str, tensor.encoding.shape))
+            self.text.append(f"\n/* {comment(tensor.label)}: {shape}, {found.form}, {found.size_bytes} bytes */\n")
+            stream = np.append(found.stream, np.zeros(STREAM_SLACK_BYTES, np.uint8))
+            fields = {"bytes": self._table("uint8_t", f"{tensor.label} entries", stream)}
+            for role, values in found.tables.items():
+                fields[role] = self._table(f"{values.dtype.name}_t", f"{tensor.label} {role}", values)
+                if role != "centroids":
+                    fields[f"{role.removesuffix('s')}_mask"] = f"{values.size - 1}u"
+            name = self.namer(tensor.label)
+            self.text.append(_defined("rc_q_entries", name, fields))
+            self._entries[tensor.name] = name, found.form
+        return self._entries[tensor.name]
+
     def plain_weights(self, table: Table) -> str:
         """Define the descriptor of a weight of bytes, and these, unless they are there; return its name."""
         if table.name not in self._weights:
@@ -110,8 +128,7 @@ class Data:
     def _described(self, c_type: str, tensor: Tensor, fields: dict[str, str], start: int, before: int) -> str:
         """Define a weight's descriptor, and put a comment before its tables."""
         name = self.namer(tensor.label)
-        body = "".join(f"    .{key} = {value},\n" for key, value in fields.items()).rstrip(",\n")
-        self.text.append(f"static const {c_type} {name} = {{\n{body}\n}};\n")
+        self.text.append(_defined(c_type, name, fields))
         shape = " x ".join(map(str, tensor.encoding.shape))
         form = form_name(form_of(tensor.encoding))
         self.text.insert(start, f"\n/* {comment(tensor.label)}: {shape}, {form}, {self.data_bytes - before} bytes */\n")
@@ -170,3 +187,8 @@ class Data:
             fields["counts"] = self._table("uint16_t", f"{label} counts", decode.counts)
             fields["symbols"] = self._table("uint16_t", f"{label} long symbols", decode.long_symbols)
         return decode.bits
+
+
+def _defined(c_type: str, name: str, fields: Mapping[str, str]) -> str:
+    body = "".join(f"    .{key} = {value},\n" for key, value in fields.items()).rstrip(",\n")
+    return f"static const {c_type} {name} = {{\n{body}\n}};\n"

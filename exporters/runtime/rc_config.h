@@ -39,9 +39,11 @@ struct rc_aligned {
 /* Functions that are templates: their last argument is a constant, and each caller is an instance. Functions that
  * are called rarely from a hot loop stay out of it. */
 #if defined(__GNUC__) || defined(__clang__)
+#define RC_RARELY(condition) __builtin_expect((condition), 0)
 #define RC_INLINE static inline __attribute__((always_inline))
 #define RC_OUTLINE static __attribute__((noinline))
 #else
+#define RC_RARELY(condition) (condition)
 #define RC_INLINE static inline
 #define RC_OUTLINE static
 #endif

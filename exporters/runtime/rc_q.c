@@ -28,5 +28,11 @@ int32_t rc_q_output(int32_t sum, int32_t significand, int32_t shift, int32_t off
 
 int32_t rc_q_unit(uint32_t sum, const rc_q_scale *scale, uint32_t unit)
 {
-    return rc_q_output((int32_t)sum, scale->factors[unit], scale->shifts[unit], 2 * scale->zero_point + 1);
+    const uint32_t at = unit * rc_q_factor_step(scale);
+    const int32_t offset = 2 * scale->zero_point + 1;
+
+    if (sum + ((uint32_t)1 << 30) < (uint32_t)1 << 31) {
+        return rc_q_small((int32_t)sum, scale->factors[at], scale->shifts[at], offset);
+    }
+    return rc_q_output((int32_t)sum, scale->factors[at], scale->shifts[at], offset);
 }

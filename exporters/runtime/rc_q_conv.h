@@ -2,6 +2,7 @@
 #ifndef RC_Q_CONV_H
 #define RC_Q_CONV_H
 
+#include "rc_q_entries.h"
 #include "rc_q_pool.h"
 #include "rc_q_rows.h"
 #include "rc_q_weights.h"
@@ -34,7 +35,8 @@ void rc_q_conv_points(const rc_q_rows *rows, const int8_t *x, int8_t *y, uint32_
 void rc_q_conv_depthwise(const rc_q_conv *conv, const int8_t *x, int8_t *y);
 
 typedef struct rc_q_conv_stream {
-    const rc_q_weights *weights;
+    const rc_q_weights *weights; /* of the kernels for entries: NULL */
+    const rc_q_entries *entries;
     rc_q_scale scale;
     int32_t in_zero_point;
     const rc_q_pool *pool; /* MaxPool behind it, which makes y then; NULL: none */
@@ -47,6 +49,7 @@ typedef struct rc_q_conv_stream {
 #define RC_DECLARE(name, form) \
     void rc_q_conv_##name(const rc_q_conv_stream *conv, const int8_t *x, int8_t *y, void *sums);
 RC_Q_FORMS(RC_DECLARE)
+RC_Q_ENTRY_FORMS(RC_DECLARE)
 #undef RC_DECLARE
 
 #ifdef __cplusplus

@@ -72,3 +72,45 @@ RC_INLINE void conv_csr(const rc_q_conv_stream *conv, const int8_t *x, int8_t *y
         }                                                                                       \
     }
 RC_Q_FORMS(RC_DEFINE)
+
+RC_INLINE void conv_entries(const rc_q_conv_stream *conv, const int8_t *x, int8_t *y, void *sums, uint32_t form)
+{
+    const rc_q_window *const window = &conv->window;
+    const uint32_t channels = window->in_channels / window->group, taps = window->kernel_h * window->kernel_w;
+    uint32_t tap = 0u, channel = 0u - 1u; /* one less than an entry's, until it is advanced */
+    rc_q_reader reader;
+    rc_q_plane plane;
+
+    rc_q_plane_open(&plane, conv, x, y, sums);
+    rc_q_reader_open(&reader, conv->entries);
+    for (;;) {
+        const uint32_t advance = rc_q_advance(&reader, form);
+        if (RC_Q_IS_ESCAPE(advance, form)) {
+            channel += rc_q_escaped(advance, form);
+            continue;
+        }
+        channel += advance >> RC_Q_ADVANCE_BITS(form);
+        if (channel >= channels) {
+            do {
+                channel -= channels;
+                tap++;
+            } while (channel >= channels);
+            while (tap >= taps) {
+                tap -= taps;
+                rc_q_plane_next(&plane);
+                if (plane.row == window->out_channels) {
+                    return;
+                }
+            }
+            rc_q_plane_move(&plane, tap);
+        }
+        rc_q_plane_add(&plane, channel, rc_q_value(&reader, form));
+    }
+}
+
+#define RC_DEFINE_ENTRIES(name, form)                                                                   \
+    void rc_q_conv_##name(const rc_q_conv_stream *conv, const int8_t *x, int8_t *y, void *sums) \
+    {                                                                                           \
+        conv_entries(conv, x, y, sums, form);                                                            \
+    }
+RC_Q_ENTRY_FORMS(RC_DEFINE_ENTRIES)

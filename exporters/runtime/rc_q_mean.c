@@ -3,7 +3,7 @@
 
 void rc_q_global_mean(const rc_q_mean *mean, const int8_t *x, int8_t *y)
 {
-    const rc_q_scale scale = {NULL, &mean->factor, &mean->shift, mean->out_zero_point};
+    const int32_t offset = 2 * mean->out_zero_point + 1;
     uint32_t channel, pixel;
 
     for (channel = 0u; channel < mean->channels; channel++) {
@@ -12,6 +12,6 @@ void rc_q_global_mean(const rc_q_mean *mean, const int8_t *x, int8_t *y)
         for (pixel = mean->pixels; pixel != 0u; pixel--, next += mean->channels) {
             sum += *next - mean->in_zero_point;
         }
-        y[channel] = (int8_t)rc_q_unit((uint32_t)sum, &scale, 0u);
+        y[channel] = (int8_t)rc_q_output(sum, mean->factor, mean->shift, offset);
     }
 }

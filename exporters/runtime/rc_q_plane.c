@@ -13,46 +13,95 @@ static uint32_t reach(uint32_t offset, uint32_t pad, uint32_t stride, uint32_t l
     return end > begin ? end - begin : 0u;
 }
 
-/* One sum is loaded and stored once for n_taps weights; n_taps is a constant of each instance. */
-RC_INLINE void apply(const rc_q_plane *plane, uint32_t n_taps)
+/* sum + the products of two weights, the halves of a word. */
+RC_INLINE uint32_t plus_two(uint32_t sum, uint32_t weights, const int8_t *first, const int8_t *second)
+{
+#if RC_DSP
+    int32_t x; /* loaded where it is needed: registers are few */
+    __asm__("ldrsb %1, %3\n\t"
+            "smlabb %0, %2, %1, %0\n\t"
+            "ldrsb %1, %4\n\t"
+            "smlatb %0, %2, %1, %0"
+            : "+&r"(sum), "=&r"(x)
+            : "r"(weights), "m"(*first), "m"(*second));
+    return sum;
+#else
+    return sum + (uint32_t)((int16_t)(weights & 0xFFFFu) * *first + (int16_t)(weights >> 16) * *second);
+#endif
+}
+
+RC_INLINE uint32_t both(int32_t first, int32_t second)
+{
+    return ((uint32_t)first & 0xFFFFu) | (uint32_t)second << 16;
+}
+
+/* Add the products of four weights, and a number, to the sums. */
+static void add_four(const rc_q_plane *plane, uint32_t start)
 {
     const rc_q_window *const window = &plane->conv->window;
     const uint32_t step = window->stride_w * window->in_channels;
-    const uint32_t x_pitch = window->stride_h * window->in_w * window->in_channels, pitch = window->out_w;
-    const uint32_t columns = plane->columns;
-    const int32_t w0 = plane->weight[0], w1 = n_taps > 1u ? plane->weight[1] : 0;
-    const int32_t w2 = n_taps > 2u ? plane->weight[2] : 0, w3 = n_taps > 3u ? plane->weight[3] : 0;
-    const int32_t start = -plane->conv->in_zero_point * (w0 + w1 + w2 + w3);
-    uint32_t row;
+    const uint32_t x_pitch = window->stride_h * window->in_w * window->in_channels - plane->columns * step;
+    const int8_t *x = plane->from[0];
+    const ptrdiff_t to1 = plane->from[1] - x, to2 = plane->from[2] - x, to3 = plane->from[3] - x;
+    const uint32_t first = both(plane->weight[0], plane->weight[1]);
+    const uint32_t second = both(plane->weight[2], plane->weight[3]);
+    uint32_t *sum = plane->first;
+    uint32_t rows;
 
-    for (row = 0u; row < plane->rows; row++) {
-        const int8_t *const x0 = plane->from[0] + row * x_pitch;
-        const int8_t *const x1 = n_taps > 1u ? plane->from[1] + row * x_pitch : x0;
-        const int8_t *const x2 = n_taps > 2u ? plane->from[2] + row * x_pitch : x0;
-        const int8_t *const x3 = n_taps > 3u ? plane->from[3] + row * x_pitch : x0;
-        uint32_t *sum = plane->first + row * pitch;
-        uint32_t *const end = sum + columns;
-        uint32_t i;
-        for (i = 0u; sum != end; sum++, i += step) {
-            int32_t more = start + w0 * x0[i];
-            more = n_taps > 1u ? more + w1 * x1[i] : more;
-            more = n_taps > 2u ? more + w2 * x2[i] : more;
-            more = n_taps > 3u ? more + w3 * x3[i] : more;
-            *sum += (uint32_t)more;
-        }
+    for (rows = plane->rows; rows != 0u; rows--) {
+        const uint32_t *const end = sum + plane->columns;
+        do {
+            const uint32_t more = plus_two(*sum + start, first, x, x + to1);
+            *sum++ = plus_two(more, second, x + to2, x + to3);
+            x += step;
+        } while (sum != end);
+        sum += window->out_w - plane->columns;
+        x += x_pitch;
     }
 }
 
+/* The same with one weight. */
+static void add_one(const rc_q_plane *plane, uint32_t start)
+{
+    const rc_q_window *const window = &plane->conv->window;
+    const uint32_t step = window->stride_w * window->in_channels;
+    const uint32_t x_pitch = window->stride_h * window->in_w * window->in_channels - plane->columns * step;
+    const int8_t *x = plane->from[0];
+    const int32_t weight = plane->weight[0];
+    uint32_t *sum = plane->first;
+    uint32_t rows;
+
+    for (rows = plane->rows; rows != 0u; rows--) {
+        const uint32_t *const end = sum + plane->columns;
+        do {
+            *sum++ += start + (uint32_t)(weight * *x);
+            x += step;
+        } while (sum != end);
+        sum += window->out_w - plane->columns;
+        x += x_pitch;
+    }
+}
+
+/* A sum is loaded and stored once for all weights that wait, one or up to four; some of four may be 0. */
 void rc_q_plane_flush(rc_q_plane *plane)
 {
-    switch (plane->n_taps) {
-    case 0u: break;
-    case 1u: apply(plane, 1u); break;
-    case 2u: apply(plane, 2u); break;
-    case 3u: apply(plane, 3u); break;
-    default: apply(plane, RC_Q_PLANE_TAPS); break;
+    const uint32_t n_taps = plane->n_taps;
+    int32_t weights = 0;
+    uint32_t k;
+
+    for (k = 0u; k < RC_Q_PLANE_TAPS; k++) {
+        if (k >= n_taps) {
+            plane->weight[k] = 0;
+            plane->from[k] = plane->from[0];
+        }
+        weights += plane->weight[k];
     }
     plane->n_taps = 0u;
+    if (n_taps == 1u) {
+        add_one(plane, (uint32_t)(-plane->conv->in_zero_point * weights));
+    } else if (n_taps != 0u) {
+        add_four(plane, (uint32_t)(-plane->conv->in_zero_point * weights));
+    }
 }
 
 void rc_q_plane_move(rc_q_plane *plane, uint32_t tap)
@@ -90,11 +139,12 @@ void rc_q_plane_move(rc_q_plane *plane, uint32_t tap)
 static void begin(rc_q_plane *plane)
 {
     const rc_q_window *const window = &plane->conv->window;
-    const uint32_t bias = (uint32_t)plane->conv->scale.bias[plane->row];
-    uint32_t i;
+    const uint32_t bias = rc_q_bias(&plane->conv->scale, plane->row);
+    uint32_t *sum = plane->sums;
+    uint32_t *const end = sum + window->out_h * window->out_w;
 
-    for (i = 0u; i < window->out_h * window->out_w; i++) {
-        plane->sums[i] = bias;
+    while (sum != end) {
+        *sum++ = bias;
     }
     rc_q_plane_move(plane, 0u);
 }

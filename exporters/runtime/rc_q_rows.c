@@ -171,8 +171,9 @@ void rc_q_rows_one(const rc_q_rows *rows, const int16_t *column, int8_t *y)
 {
     const rc_q_scale *const scale = &rows->scale;
     const uint32_t fours = (rows->columns + 3u) >> 2, n = rows->rows;
-    const int32_t offset = 2 * scale->zero_point + 1;
-    const int8_t *w = rows->weights;
+    const int32_t offset = 2 * scale->zero_point + 1, *factors = scale->factors;
+    const int8_t *w = rows->weights, *shifts = scale->shifts;
+    const uint32_t step = rc_q_factor_step(scale);
     uint32_t row = 0u, i;
 
     while (row < n) {
@@ -189,7 +190,9 @@ void rc_q_rows_one(const rc_q_rows *rows, const int16_t *column, int8_t *y)
             w += 8u * fours;
         }
         for (i = 0u; i < made; i++) {
-            y[row + i] = (int8_t)rc_q_small(sums[i], scale->factors[row + i], scale->shifts[row + i], offset);
+            y[row + i] = (int8_t)rc_q_small(sums[i], *factors, *shifts, offset);
+            factors += step;
+            shifts += step;
         }
         row += made;
     }
@@ -201,20 +204,25 @@ void rc_q_rows_two(const rc_q_rows *rows, const int16_t *columns, int8_t *y)
     const int32_t *bias = rows->scale.bias, *factors = rows->scale.factors;
     const int8_t *shifts = rows->scale.shifts, *w = rows->weights;
     const int32_t offset = 2 * rows->scale.zero_point + 1;
+    const uint32_t step = rc_q_factor_step(&rows->scale);
     uint32_t left;
 
-    for (left = n; left - 1u < n; left -= 2u, y += 2, bias += 2, factors += 2, shifts += 2, w += 8u * fours) {
-        const int32_t factor = factors[0], shift = shifts[0];
+    for (left = n; left - 1u < n; left -= 2u, y += 2, bias += 2, w += 8u * fours) {
+        const int32_t factor = *factors, shift = *shifts;
         int32_t sums[4];
+        factors += step;
+        shifts += step;
         sums[0] = sums[1] = bias[0];
         sums[2] = sums[3] = left > 1u ? bias[1] : 0;
         dot_two(sums, columns, w, fours);
         y[0] = (int8_t)rc_q_small(sums[0], factor, shift, offset);
         y[n] = (int8_t)rc_q_small(sums[1], factor, shift, offset);
         if (left > 1u) {
-            const int32_t next_factor = factors[1], next_shift = shifts[1];
+            const int32_t next_factor = *factors, next_shift = *shifts;
             y[1] = (int8_t)rc_q_small(sums[2], next_factor, next_shift, offset);
             y[n + 1u] = (int8_t)rc_q_small(sums[3], next_factor, next_shift, offset);
+            factors += step;
+            shifts += step;
         }
     }
 }
