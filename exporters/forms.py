@@ -50,7 +50,7 @@ def choose_forms(network: IntegerNetwork, prefer: Prefer = "balanced") -> Intege
     Raises
     ------
     OptionError
-        An unknown preference.
+        An unknown preference, or a network of real numbers.
 
     Examples
     --------
@@ -66,6 +66,8 @@ def choose_forms(network: IntegerNetwork, prefer: Prefer = "balanced") -> Intege
     """
     if prefer not in get_args(Prefer):
         raise OptionError(f"prefer {prefer!r}; allowed are {', '.join(get_args(Prefer))}")
+    if not isinstance(network, IntegerNetwork):
+        raise OptionError("a float32 network runs as its weights are stored; forms are chosen for integer networks")
     choices = _choices(network)
     found = {way: _descended(choices, score) for way, score in (("size", _flash), ("speed", _instructions))}
     if prefer == "balanced":

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import exporters.c
+from exporters.decode_tables import DEFAULT_MAX_TABLE_BITS
 from exporters.projects.program import filled
 from refcompress.graph import Graph
 from refcompress.integer import IntegerNetwork
 
 
-def export(graph: Graph | IntegerNetwork, *, prefix: str) -> dict[str, bytes]:
+def export(
+    graph: Graph | IntegerNetwork, *, prefix: str, max_table_bits: int = DEFAULT_MAX_TABLE_BITS
+) -> dict[str, bytes]:
     """Write a network as a program that ``make run`` builds and runs in QEMU.
 
     Parameters
@@ -17,6 +20,8 @@ def export(graph: Graph | IntegerNetwork, *, prefix: str) -> dict[str, bytes]:
         The network, float32 or integer.
     prefix
         Begins every identifier; names the program.
+    max_table_bits
+        As for :func:`exporters.c.export`.
 
     Returns
     -------
@@ -36,5 +41,5 @@ def export(graph: Graph | IntegerNetwork, *, prefix: str) -> dict[str, bytes]:
     ['Makefile', 'link.ld', 'main.c', 'startup.c']
 
     """
-    sources = exporters.c.sources(exporters.c.export(graph, prefix=prefix))
+    sources = exporters.c.sources(exporters.c.export(graph, prefix=prefix, max_table_bits=max_table_bits))
     return filled("bare_metal", graph, prefix) | {f"{prefix}/{name}": data for name, data in sources.items()}

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 import exporters.c
+from exporters.decode_tables import DEFAULT_MAX_TABLE_BITS
 from refcompress.graph import Graph
 from refcompress.integer import IntegerNetwork
 
@@ -17,7 +18,9 @@ _FILE_SCOPE = re.compile(
 _COMMENT = re.compile(r"(/\*.*?\*/)", re.DOTALL)
 
 
-def export(graph: Graph | IntegerNetwork, *, prefix: str) -> dict[str, bytes]:
+def export(
+    graph: Graph | IntegerNetwork, *, prefix: str, max_table_bits: int = DEFAULT_MAX_TABLE_BITS
+) -> dict[str, bytes]:
     """Write a network as one C99 header.
 
     Every file that calls the network includes it; one C source defines ``PREFIX_IMPLEMENTATION`` before. Several
@@ -29,6 +32,8 @@ def export(graph: Graph | IntegerNetwork, *, prefix: str) -> dict[str, bytes]:
         The network, float32 or integer.
     prefix
         Begins every identifier and names the file.
+    max_table_bits
+        As for :func:`exporters.c.export`.
 
     Returns
     -------
@@ -48,7 +53,7 @@ def export(graph: Graph | IntegerNetwork, *, prefix: str) -> dict[str, bytes]:
     ['net.h']
 
     """
-    files = exporters.c.sources(exporters.c.export(graph, prefix=prefix))
+    files = exporters.c.sources(exporters.c.export(graph, prefix=prefix, max_table_bits=max_table_bits))
     header, source, shared = (files.pop(name).decode() for name in (f"{prefix}.h", f"{prefix}.c", "rc.h"))
     text = _TEMPLATE.format(
         prefix=prefix,

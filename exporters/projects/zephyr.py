@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import exporters.c
+from exporters.decode_tables import DEFAULT_MAX_TABLE_BITS
 from exporters.projects.program import filled
 from refcompress.graph import Graph
 from refcompress.integer import IntegerNetwork
 
 
-def export(graph: Graph | IntegerNetwork, *, prefix: str) -> dict[str, bytes]:
+def export(
+    graph: Graph | IntegerNetwork, *, prefix: str, max_table_bits: int = DEFAULT_MAX_TABLE_BITS
+) -> dict[str, bytes]:
     """Write a network as a Zephyr module: a folder to name in ``ZEPHYR_EXTRA_MODULES`` or in a west manifest.
 
     Parameters
@@ -17,6 +20,8 @@ def export(graph: Graph | IntegerNetwork, *, prefix: str) -> dict[str, bytes]:
         The network, float32 or integer.
     prefix
         Begins every identifier; ``CONFIG_PREFIX`` (in capitals) switches the module on.
+    max_table_bits
+        As for :func:`exporters.c.export`.
 
     Returns
     -------
@@ -37,6 +42,6 @@ def export(graph: Graph | IntegerNetwork, *, prefix: str) -> dict[str, bytes]:
     True
 
     """
-    sources = exporters.c.sources(exporters.c.export(graph, prefix=prefix))
+    sources = exporters.c.sources(exporters.c.export(graph, prefix=prefix, max_table_bits=max_table_bits))
     files = {f"{prefix}/{path}": data for path, data in filled("zephyr", graph, prefix).items()}
     return files | {f"{prefix}/src/{name}": data for name, data in sources.items()}

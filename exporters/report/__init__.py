@@ -9,6 +9,7 @@ from typing import Any
 import exporters.c
 from exporters.c import Generated
 from exporters.c.calls import kernels_of
+from exporters.decode_tables import DEFAULT_MAX_TABLE_BITS
 from exporters.memory_report import memory_by_step
 from exporters.program import Step
 from exporters.report.measure import Measured, measure, missing_tools
@@ -97,9 +98,11 @@ class Report:
         return None if None in counts else sum(count for count in counts if count is not None)
 
 
-def document(graph: Graph | IntegerNetwork, *, prefix: str) -> dict[str, Any]:
+def document(
+    graph: Graph | IntegerNetwork, *, prefix: str, max_table_bits: int = DEFAULT_MAX_TABLE_BITS
+) -> dict[str, Any]:
     """Return the report of :func:`report` in types that JSON knows: what ``refcompress export --report`` prints."""
-    found = report(graph, prefix=prefix)
+    found = report(graph, prefix=prefix, max_table_bits=max_table_bits)
     layers = [
         {
             "name": layer.name,
@@ -127,14 +130,14 @@ def document(graph: Graph | IntegerNetwork, *, prefix: str) -> dict[str, Any]:
     }
 
 
-def report(graph: Graph | IntegerNetwork, *, prefix: str) -> Report:
+def report(graph: Graph | IntegerNetwork, *, prefix: str, max_table_bits: int = DEFAULT_MAX_TABLE_BITS) -> Report:
     """Tell what the C of a network costs; with Arm's GCC and QEMU installed, measured on a Cortex-M4.
 
     Parameters
     ----------
     graph
         The network, as :func:`exporters.c.export` takes it.
-    prefix
+    prefix, max_table_bits
         Likewise.
 
     Returns
@@ -150,7 +153,7 @@ def report(graph: Graph | IntegerNetwork, *, prefix: str) -> Report:
         The compiler or QEMU fails.
 
     """
-    made = exporters.c.generate(graph, prefix=prefix)
+    made = exporters.c.generate(graph, prefix=prefix, max_table_bits=max_table_bits)
     program, missing = made.program, missing_tools()
     measured = None if missing else measure(made.files, program, made.buffers, prefix)
     return Report(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,7 +24,9 @@ DESCRIPTION = (
 
 Exporter = Callable[..., Mapping[str, bytes]]
 
-_GROUP, _REPORTS = "refcompress.exporters", "refcompress.reports"
+# Groups of entry points, each by the name of a target.
+_EXPORTERS, _FORMS, _REPORTS = "refcompress.exporters", "refcompress.forms", "refcompress.reports"
+PREFERENCES = ("size", "speed", "balanced")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +41,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prefix", metavar="NAME", help="of files and identifiers (the model's file name)")
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="the directory to write to")
     parser.add_argument(
+        "--prefer",
+        choices=PREFERENCES,
+        help="how the weights of an integer network are stored: in the least flash, for the fewest instructions, or "
+        "between; without it, as they are",
+    )
+    parser.add_argument(
+        "--max-table-bits",
+        type=int,
+        metavar="N",
+        help="most bits that index a decode table, 2 bytes an entry; 0 decodes bit by bit, in the least flash (10)",
+    )
+    parser.add_argument(
         "--report",
         action="store_true",
         help="print what each layer costs; with Arm's GCC and QEMU installed, measured on a Cortex-M4",
@@ -50,10 +65,14 @@ def run(args: argparse.Namespace) -> int:
     from refcompress.files import write_files
 
     export = find_exporter(args.to)
-    report = _find(_REPORTS, args.to, "report of what is exported") if args.report else None
+    options = _options(args, export)
+    choose = _find(_FORMS, args.to, "choice of forms for the exporter") if args.prefer else None
+    report = _find(_REPORTS, args.to, "report of the exporter") if args.report else None
     prefix = args.prefix if args.prefix is not None else identifier(Path(args.model).stem)
     network = load_any(args)
-    files = export(network, prefix=prefix)
+    if choose is not None:
+        network = choose(network, args.prefer)
+    files = export(network, prefix=prefix, **options)
     paths = write_files(args.output, files)
     sizes = {str(path): len(data) for path, data in zip(paths, files.values(), strict=True)}
     document: dict[str, Any] = {"to": args.to, "prefix": prefix}
@@ -62,12 +81,21 @@ def run(args: argparse.Namespace) -> int:
         for path, size_bytes in sizes.items():
             print_line(f"wrote {path} ({show_bytes(size_bytes)} bytes)")
     if report is not None:
-        document["report"] = report(network, prefix=prefix)
+        document["report"] = report(network, prefix=prefix, **options)
         if not args.json:
             _print_report(document["report"])
     if args.json:
         print_json(document)
     return 0
+
+
+def _options(args: argparse.Namespace, export: Exporter) -> dict[str, Any]:
+    """Return the options that only some exporters take."""
+    options = {} if args.max_table_bits is None else {"max_table_bits": args.max_table_bits}
+    for name in options:
+        if name not in inspect.signature(export).parameters:
+            raise OptionError(f"the exporter {args.to!r} does not take --{name.replace('_', '-')}; leave it out")
+    return options
 
 
 def _print_report(report: Mapping[str, Any]) -> None:
@@ -129,7 +157,7 @@ def find_exporter(name: str) -> Exporter:
         What it needs is not installed.
 
     """
-    return cast(Exporter, _find(_GROUP, name, "exporter"))
+    return cast(Exporter, _find(_EXPORTERS, name, "exporter"))
 
 
 def _find(group: str, name: str, what: str) -> Callable[..., Any]:

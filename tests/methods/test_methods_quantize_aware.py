@@ -255,7 +255,7 @@ def test_a_recipe_may_end_in_training_for_integers() -> None:
         ({"layers": [LayerRule("fc9", {})]}, PLAN, OptionError, "fc9"),
         ({}, Plan(epochs=1, constraints=(Masks({}),)), OptionError, "the plan has constraints"),
     ],
-    ids=str,
+    ids=["bits", "memory", "layer", "constraints"],
 )
 def test_what_does_not_fit_is_refused(options: Any, plan: Plan, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
