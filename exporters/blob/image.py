@@ -227,7 +227,8 @@ def _integer_steps(step: Step, plan: MemoryPlan, sections: _Sections) -> list[li
         arguments += [_Offset(sections.integers(weights)), weights.values.size, 0, 0, 0]
     arguments += [_Offset(sections.integers(table)) for table in tables.values()]
     arguments += [step.sizes[key] for key in (POINTS if step.kernel == "q_conv_points" else step.sizes)]
-    arguments += step.integers.values()
+    folded = "in_zero_point" if step.kernel == "q_gemm_stream" else None  # the biases hold it already
+    arguments += [value for key, value in step.integers.items() if key != folded]
     if step.output in plan.scratch:
         arguments.append(plan.scratch[step.output].index)
     arguments += step.pool.values()

@@ -84,11 +84,10 @@ def _decoded(step: IntegerStep) -> tuple[Tensor | None, Table | None]:
 def _gemm_step(step: IntegerStep, context: Context, output: Output, units: int, columns: int) -> Step:
     names = step.node.name, context.inputs(step), step.output
     sizes = {"rows": units, "columns": columns}
-    integers = {"zero_point": step.result.zero_point}
+    integers = {"zero_point": step.result.zero_point, "in_zero_point": step.inputs[0].zero_point}
     encoding = step.params["weight"]
     if _is_plain(encoding) and is_small(step, output):
         tables = _tables(step, output, _table(step, "rows", interleaved(encoding)))
-        integers |= {"in_zero_point": step.inputs[0].zero_point}
         scratch_bytes = 2 * _fours(columns)
         return Step(
             "q_gemm", *names, sizes, integers=integers, tables=tables, scratch_bytes=scratch_bytes, lag=ANYWHERE
