@@ -35,12 +35,19 @@ RC_INLINE uint32_t both(int32_t first, int32_t second)
     return ((uint32_t)first & 0xFFFFu) | (uint32_t)second << 16;
 }
 
+/* From behind the last column of a row to the first of the next: back, where a stride has led beyond the row. */
+RC_INLINE ptrdiff_t to_next_row(const rc_q_plane *plane, uint32_t step)
+{
+    const rc_q_window *const window = &plane->conv->window;
+    return (ptrdiff_t)(window->stride_h * window->in_w * window->in_channels) - (ptrdiff_t)(plane->columns * step);
+}
+
 /* Add the products of four weights, and a number, to the sums. */
 static void add_four(const rc_q_plane *plane, uint32_t start)
 {
     const rc_q_window *const window = &plane->conv->window;
     const uint32_t step = window->stride_w * window->in_channels;
-    const uint32_t x_pitch = window->stride_h * window->in_w * window->in_channels - plane->columns * step;
+    const ptrdiff_t x_pitch = to_next_row(plane, step);
     const int8_t *x = plane->from[0];
     const ptrdiff_t to1 = plane->from[1] - x, to2 = plane->from[2] - x, to3 = plane->from[3] - x;
     const uint32_t first = both(plane->weight[0], plane->weight[1]);
@@ -65,7 +72,7 @@ static void add_one(const rc_q_plane *plane, uint32_t start)
 {
     const rc_q_window *const window = &plane->conv->window;
     const uint32_t step = window->stride_w * window->in_channels;
-    const uint32_t x_pitch = window->stride_h * window->in_w * window->in_channels - plane->columns * step;
+    const ptrdiff_t x_pitch = to_next_row(plane, step);
     const int8_t *x = plane->from[0];
     const int32_t weight = plane->weight[0];
     uint32_t *sum = plane->first;

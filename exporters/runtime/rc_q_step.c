@@ -30,7 +30,9 @@ void rc_q_step_scale(const uint8_t *image, const uint32_t *offsets, uint32_t zer
     scale->bias = (const int32_t *)(const void *)(image + offsets[0]);
     scale->factors = (const int32_t *)(const void *)(image + offsets[1]);
     scale->shifts = (const int8_t *)(image + offsets[2]);
-    scale->zero_point = rc_q_signed(zero_point);
+    scale->short_bias = NULL;
+    scale->zero_point = (int16_t)rc_q_signed(zero_point);
+    scale->one_factor = 0u;
 }
 
 void rc_q_step_weights(const uint8_t *image, const uint32_t *step, uint32_t n_elements, rc_q_weights *weights)

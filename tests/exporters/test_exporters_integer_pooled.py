@@ -8,7 +8,7 @@ from checks import targets
 from checks.export import check_export
 from checks.forms import integer_forms, make_weight
 from checks.integer_builder import IntegerBuilder
-from checks.integer_networks import linear_weight
+from checks.integer_networks import linear_weight, single
 from checks.native import check_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 import exporters.c
 from exporters import memory_plan
 from exporters.integer import lower_integer
-from refcompress.encodings import Encoding
-from refcompress.integer import IntegerNetwork, Quantization
+from refcompress.encodings import Csr, Encoding
+from refcompress.integer import IntegerNetwork, Quantization, smallest
 
 FORMS = [form for form in integer_forms() if form.sparse]
 RELU = ("Relu", {})
@@ -123,3 +123,16 @@ def test_the_header_of_pools_comes_with_convolutions() -> None:
     files = exporters.c.export(_windows()[1], prefix="net")
     assert "rc_q_pool.h" in files
     assert "rc_q_pool.c" not in files
+
+
+def test_a_stride_that_leads_beyond_an_odd_row_comes_back() -> None:
+    """Three columns two apart end behind a row of five: the way to the next row is negative."""
+    rng = np.random.default_rng(11)
+    integers = np.where(rng.random((1, 1, 8, 6)) < 0.3, rng.integers(-90, 90, (1, 1, 8, 6)), 0)
+    weight = linear_weight(integers, [0.01] * 6)
+    attrs = {"strides": (1, 2), "pads": (0, 0, 0, 0), "dilations": (1, 1), "group": 1}
+    network = smallest(
+        single("Conv", attrs, [((4, 5, 8), Quantization(0.05, -3))], Quantization(0.1, 5), weight=weight)
+    )
+    assert isinstance(network.graph.params["w"], Csr)
+    check_export(network, rng.integers(-128, 128, (2, 4, 5, 8)).astype(np.int8), on=(targets.GCC, targets.SANITIZED))
