@@ -37,7 +37,14 @@ typedef struct rc_reader {
 /* Entry (symbol << 4 | length) of a code longer than the table, whose entry there is given; 0 if it is none. */
 uint32_t rc_long_code(const rc_symbols *symbols, uint32_t entry, uint32_t window);
 
-RC_INLINE uint32_t rc_load16(const RC_FLASH uint8_t *bytes)
+/* GCC 5 makes one load of two, and of loads from flash one from RAM, unless they are volatile. */
+#if defined(__AVR__)
+#define RC_APART volatile RC_FLASH
+#else
+#define RC_APART
+#endif
+
+RC_INLINE uint32_t rc_load16(const RC_APART uint8_t *bytes)
 {
     return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8;
 }
