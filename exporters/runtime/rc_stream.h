@@ -7,6 +7,10 @@
 
 #include "rc_config.h"
 
+#if defined(__AVR__)
+#include <avr/pgmspace.h>
+#endif
+
 #define RC_STREAM_SLACK 4u
 #define RC_MAX_CODE_BITS 15u
 
@@ -37,21 +41,23 @@ typedef struct rc_reader {
 /* Entry (symbol << 4 | length) of a code longer than the table, whose entry there is given; 0 if it is none. */
 uint32_t rc_long_code(const rc_symbols *symbols, uint32_t entry, uint32_t window);
 
-/* GCC 5 makes one load of two, and of loads from flash one from RAM, unless they are volatile. */
-#if defined(__AVR__)
-#define RC_APART volatile RC_FLASH
-#else
-#define RC_APART
-#endif
-
-RC_INLINE uint32_t rc_load16(const RC_APART uint8_t *bytes)
+/* Little-endian. Of loads from flash that belong together GCC 5 makes one from RAM, so that they are avr-libc's there. */
+RC_INLINE uint32_t rc_load16(const RC_FLASH uint8_t *bytes)
 {
+#if defined(__AVR__)
+    return pgm_read_word(bytes);
+#else
     return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8;
+#endif
 }
 
 RC_INLINE uint32_t rc_load32(const RC_FLASH uint8_t *bytes)
 {
+#if defined(__AVR__)
+    return pgm_read_dword(bytes);
+#else
     return rc_load16(bytes) | rc_load16(bytes + 2) << 16;
+#endif
 }
 
 RC_INLINE void rc_reader_open(rc_reader *reader, const rc_symbols *symbols)

@@ -148,7 +148,7 @@ def test_tables_that_pointers_to_flash_cannot_reach_are_refused(tmp_path: Path) 
 
 
 def test_strict_c_and_images_are_refused(tmp_path: Path) -> None:
-    write_files(tmp_path, runtime.files_for(["relu"], image=True))
+    write_files(tmp_path, runtime.image_files(integers=False))
     assert "-std=gnu99" in _refused("rc_activation.c", tmp_path, "-std=c99")
     assert "export the network as C" in _refused("rc_image.c", tmp_path)
 
@@ -162,6 +162,18 @@ def test_every_form_of_weights_equals_the_reference(use: str, target: targets.Ta
     rng = np.random.default_rng(5)
     graph = use_graph(rng, use)
     check_export(graph, samples(rng, graph, 1), on=(target,), max_table_bits=2)
+
+
+@pytest.mark.parametrize("use", ["gemm", "conv_grouped"])
+def test_every_form_of_integer_weights_is_read_from_flash(use: str) -> None:
+    b, network = use_network(5, use)
+    check_export(network, b.samples(1), on=(targets.AVR_16K,), max_table_bits=2)
+
+
+def test_every_form_of_float_weights_is_read_from_flash() -> None:
+    rng = np.random.default_rng(5)
+    graph = use_graph(rng, "gemm")
+    check_export(graph, samples(rng, graph, 1), on=(targets.AVR_16K,), max_table_bits=2)
 
 
 def test_what_is_missing_is_said() -> None:
