@@ -11,6 +11,7 @@ from checks import digit_networks, targets
 from checks.atmega import run_alone
 from checks.export import Arrays, Network, check_export
 from checks.forms import samples, use_graph
+from checks.image_networks import integer_network
 from checks.integer_builder import use_network
 from checks.small_networks import classifier
 
@@ -168,6 +169,11 @@ def test_every_form_of_weights_equals_the_reference(use: str, target: targets.Ta
 def test_every_form_of_integer_weights_is_read_from_flash(use: str) -> None:
     b, network = use_network(5, use)
     check_export(network, b.samples(1), on=(targets.AVR_16K,), max_table_bits=2)
+
+
+def test_every_integer_kernel_reads_its_tables_from_flash() -> None:
+    b, network = integer_network()
+    check_export(network, b.samples(1), on=(targets.AVR_16K,))
 
 
 def test_every_form_of_float_weights_is_read_from_flash() -> None:
