@@ -25,6 +25,7 @@ from refcompress.graph import Graph
 from refcompress.integer import IntegerNetwork
 
 RUNTIME_VERSION = 1
+AVR_TABLES_BYTES = (1 << 16) - 256  # what its pointers of 16 bits reach, less the interrupt vectors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -256,7 +257,7 @@ def _source(
 #include <stddef.h>
 #include <stdint.h>
 
-{includes}
+{includes}{_limit(prefix, data.data_bytes)}
 #if RC_RUNTIME_VERSION != {RUNTIME_VERSION}
 #error "{prefix}.c needs version {RUNTIME_VERSION} of the runtime: regenerate it, or use the rc_* files written with it"
 #endif
@@ -274,4 +275,15 @@ void {hook}(uint32_t layer);
     }}
 {align}{body}    return RC_OK;
 }}
+"""
+
+
+def _limit(prefix: str, data_bytes: int) -> str:
+    """Stop compilers for machines whose flash is larger than what their pointers reach."""
+    if data_bytes <= AVR_TABLES_BYTES:
+        return ""
+    return f"""
+#if defined(__AVR__)
+#error "{prefix} has {data_bytes} bytes of tables; an AVR reads them in the first {AVR_TABLES_BYTES} bytes of its flash"
+#endif
 """

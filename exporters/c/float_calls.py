@@ -43,10 +43,13 @@ def _described(c_type: str) -> Call:
 
 def _broadcast(step: Step, at: list[str], data: Data) -> list[str]:
     """Pass two inputs, or one and a constant."""
+    kernel = step.kernel
     for role, constant in step.arrays.items():
         at.insert(0 if role == "a" else 1, data.array(constant))
+        operator = kernel.removeprefix("broadcast_")
+        kernel = f"broadcast_table_{operator}" if role == "a" else f"broadcast_{operator}_table"
     name = data.descriptor("rc_broadcast", step.name, {role: _order(axes) for role, axes in step.axes.items()})
-    return [f"rc_{step.kernel}(&{name}, {', '.join(at)});"]
+    return [f"rc_{kernel}(&{name}, {', '.join(at)});"]
 
 
 def _streamed(c_type: str) -> Call:
@@ -61,13 +64,14 @@ def _streamed(c_type: str) -> Call:
     return call
 
 
-def _product(role: str, weight: Tensor, bias: Tensor | None, data: Data) -> dict[str, str]:
+def _product(role: str, weight: Tensor, bias: Tensor | None, data: Data, *, adds: bool) -> dict[str, str]:
     columns, rows = weight.encoding.shape
     fields = {"weights": f"&{data.weights(weight)}", "rows": f"{rows}u", "columns": f"{columns}u"}
     if bias is not None:
         fields["bias"] = data.array(bias)
     found = {f"{role}.{key}": value for key, value in fields.items()}
-    return found | {f"multiply_{role}": f"rc_gemm_{form_name(form_of(weight.encoding))}"}
+    kernel = "rc_gemm_add" if adds else "rc_gemm"
+    return found | {f"multiply_{role}": f"{kernel}_{form_name(form_of(weight.encoding))}"}
 
 
 def _recurrent(states: tuple[str, ...]) -> Call:
@@ -75,7 +79,8 @@ def _recurrent(states: tuple[str, ...]) -> Call:
         biases = {"input": step.arrays.get("bias"), "state": step.arrays.get("recurrent_bias")}
         fields: dict[str, str] = {}
         for role, weight in step.weights.items():
-            fields |= _product(role, weight, biases.get(role), data)
+            adds = role != "input" and step.kernel != "gru_reset_after"
+            fields |= _product(role, weight, biases.get(role), data, adds=adds)
         fields |= {role: f"rc_{name}" for role, name in step.functions.items()} | _numbers(step)
         name = data.descriptor("rc_recurrent", step.name, fields)
         x, *inputs, y, scratch = at

@@ -43,7 +43,7 @@ def table(c_type: str, name: str, values: NDArray[Any]) -> str:
     Examples
     --------
     >>> print(table("uint8_t", "net_bytes", np.array([1, 2], np.uint8)), end="")
-    static const uint8_t net_bytes[2] = {
+    static const RC_FLASH uint8_t net_bytes[2] = {
         1, 2
     };
 
@@ -60,4 +60,4 @@ def table(c_type: str, name: str, values: NDArray[Any]) -> str:
         line += f"{word}, " if line else f"    {word}, "
     lines.append(line or "    0, ")
     body = "\n".join(text.rstrip() for text in lines)
-    return f"static const {c_type} {name}[{max(values.size, 1)}] = {{\n{body.rstrip(',')}\n}};\n"
+    return f"static const RC_FLASH {c_type} {name}[{max(values.size, 1)}] = {{\n{body.rstrip(',')}\n}};\n"

@@ -16,8 +16,8 @@ void rc_tanh(const float *x, float *y, uint32_t n);
 /* Over each of `rows` vectors of n elements; n is at least 1. */
 void rc_softmax(const float *x, float *y, uint32_t rows, uint32_t n);
 /* y = x * factor[channel] + offset[channel], two roundings. */
-void rc_batch_norm(const float *x, float *y, uint32_t pixels, uint32_t channels, const float *factor,
-                   const float *offset);
+void rc_batch_norm(const float *x, float *y, uint32_t pixels, uint32_t channels, const RC_FLASH float *factor,
+                   const RC_FLASH float *offset);
 
 #ifdef __cplusplus
 }

@@ -1,8 +1,8 @@
 /* rc_batch_norm.c - batch normalization at inference: a factor and an offset for each channel. */
 #include "rc_activation.h"
 
-void rc_batch_norm(const float *x, float *y, uint32_t pixels, uint32_t channels, const float *factor,
-                   const float *offset)
+void rc_batch_norm(const float *x, float *y, uint32_t pixels, uint32_t channels, const RC_FLASH float *factor,
+                   const RC_FLASH float *offset)
 {
     uint32_t channel;
 

@@ -27,7 +27,7 @@ RC_INLINE float rc_float_of(uint32_t bits)
 }
 
 /* Highest power first. */
-RC_INLINE float rc_horner(const float *coefficients, uint32_t n, float x)
+RC_INLINE float rc_horner(const RC_FLASH float *coefficients, uint32_t n, float x)
 {
     float p = coefficients[0];
     uint32_t i;

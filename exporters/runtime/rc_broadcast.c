@@ -36,37 +36,10 @@ static float leaky(float a, float b)
     return a > 0.0f ? a : b * a;
 }
 
-void rc_broadcast_add(const rc_broadcast *axes, const float *a, const float *b, float *y)
-{
-    rc_combine(axes, a, b, y, sum);
-}
-
-void rc_broadcast_sub(const rc_broadcast *axes, const float *a, const float *b, float *y)
-{
-    rc_combine(axes, a, b, y, difference);
-}
-
-void rc_broadcast_mul(const rc_broadcast *axes, const float *a, const float *b, float *y)
-{
-    rc_combine(axes, a, b, y, product);
-}
-
-void rc_broadcast_div(const rc_broadcast *axes, const float *a, const float *b, float *y)
-{
-    rc_combine(axes, a, b, y, quotient);
-}
-
-void rc_broadcast_max(const rc_broadcast *axes, const float *a, const float *b, float *y)
-{
-    rc_combine(axes, a, b, y, larger);
-}
-
-void rc_broadcast_min(const rc_broadcast *axes, const float *a, const float *b, float *y)
-{
-    rc_combine(axes, a, b, y, smaller);
-}
-
-void rc_broadcast_prelu(const rc_broadcast *axes, const float *a, const float *b, float *y)
-{
-    rc_combine(axes, a, b, y, leaky);
-}
+RC_DEFINE_BROADCAST(add, sum)
+RC_DEFINE_BROADCAST(sub, difference)
+RC_DEFINE_BROADCAST(mul, product)
+RC_DEFINE_BROADCAST(div, quotient)
+RC_DEFINE_BROADCAST(max, larger)
+RC_DEFINE_BROADCAST(min, smaller)
+RC_DEFINE_BROADCAST(prelu, leaky)

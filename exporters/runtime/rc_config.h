@@ -36,6 +36,19 @@ struct rc_aligned {
 };
 #define RC_ALIGNMENT offsetof(struct rc_aligned, word)
 
+/* RC_FLASH qualifies tables of constants, and what points into them: an AVR reads its flash with instructions of their
+ * own, so it has to be told, while all other machines read it like any memory. Descriptors of layers are in RAM: they
+ * are small, and some kernels run with changed copies on the stack. */
+#if defined(__AVR__)
+#if defined(__cplusplus) || defined(__STRICT_ANSI__) || !defined(__FLASH)
+#error "on AVR compile the runtime with GCC as C with extensions (-std=gnu99), so that tables stay in flash"
+#endif
+#define RC_FLASH __flash
+#else
+#define RC_FLASH
+#endif
+#define RC_NO_TABLE ((const RC_FLASH void *)0)
+
 /* Functions that are templates: their last argument is a constant, and each caller is an instance. Functions that
  * are called rarely from a hot loop stay out of it. */
 #if defined(__GNUC__) || defined(__clang__)

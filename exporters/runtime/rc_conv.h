@@ -10,7 +10,7 @@ extern "C" {
 
 typedef struct rc_conv {
     const rc_weights *weights;
-    const float *bias; /* one for each output channel, or NULL */
+    const RC_FLASH float *bias; /* one for each output channel, or NULL */
     uint32_t in_h, in_w, in_channels;
     uint32_t out_h, out_w, out_channels;
     uint32_t kernel_h, kernel_w;

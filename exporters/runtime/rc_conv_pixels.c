@@ -51,13 +51,13 @@ static void place_window(window *place, const rc_conv *conv, const float *x, uin
 }
 
 /* Sums of four output channels (or one); n_rows is a constant of each instance. */
-RC_INLINE void sum_window(const window *place, const float *x, const float *w, float sums[4], uint32_t n_rows)
+RC_INLINE void sum_window(const window *place, const float *x, const RC_FLASH float *w, float sums[4], uint32_t n_rows)
 {
     uint32_t kh, run;
 
     for (kh = place->top; kh < place->bottom; kh++) {
         const float *xs = x + (kh - place->top) * place->x_pitch;
-        const float *ws = w + kh * place->w_pitch + place->left * place->w_run;
+        const RC_FLASH float *ws = w + kh * place->w_pitch + place->left * place->w_run;
         for (run = place->n_runs; run != 0u; run--) {
             if (n_rows == 4u) {
                 rc_dot4(sums, xs, ws, place->row_pitch, place->n);
@@ -77,15 +77,15 @@ static void conv_group(const rc_conv *conv, const window *place, uint32_t group,
 {
     const uint32_t channels = conv->in_channels / conv->group, rows = conv->out_channels / conv->group;
     const float *const x = place->x + group * channels;
-    const float *const bias = conv->bias;
+    const RC_FLASH float *const bias = conv->bias;
     uint32_t row = group * rows, i;
     const uint32_t end = row + rows;
-    const float *w = conv->weights->values + row * place->row_pitch;
+    const RC_FLASH float *w = conv->weights->values + row * place->row_pitch;
 
     while (row < end) {
         const uint32_t step = end - row >= 4u ? 4u : 1u;
         float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-        for (i = 0u; bias != NULL && i < step; i++) {
+        for (i = 0u; bias != RC_NO_TABLE && i < step; i++) {
             sums[i] = bias[row + i];
         }
         if (step == 4u) {

@@ -37,7 +37,7 @@ RC_INLINE void rc_conv_pool(const rc_pool *pool, const float *sums, float *y)
 /* Every sum of a channel is its bias. */
 RC_OUTLINE void rc_conv_begin(const rc_conv *conv, uint32_t row, float *sums)
 {
-    const float bias = conv->bias != NULL ? conv->bias[row] : 0.0f;
+    const float bias = conv->bias != RC_NO_TABLE ? conv->bias[row] : 0.0f;
     uint32_t i;
 
     for (i = 0u; i < conv->out_h * conv->out_w; i++) {

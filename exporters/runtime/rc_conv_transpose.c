@@ -7,7 +7,7 @@ static void fill(const rc_conv_transpose *conv, float *y)
 
     for (pixel = conv->out_h * conv->out_w; pixel != 0u; pixel--) {
         for (channel = 0u; channel < conv->out_channels; channel++) {
-            *y++ = conv->bias != NULL ? conv->bias[channel] : 0.0f;
+            *y++ = conv->bias != RC_NO_TABLE ? conv->bias[channel] : 0.0f;
         }
     }
 }

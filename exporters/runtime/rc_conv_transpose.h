@@ -11,7 +11,7 @@ extern "C" {
 /* A weight's row is an output channel of a group, its column (kh, kw, input channel of all groups). */
 typedef struct rc_conv_transpose {
     const rc_weights *weights;
-    const float *bias; /* one for each output channel, or NULL */
+    const RC_FLASH float *bias; /* one for each output channel, or NULL */
     uint32_t in_h, in_w, in_channels;
     uint32_t out_h, out_w, out_channels;
     uint32_t kernel_h, kernel_w;

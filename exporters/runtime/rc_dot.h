@@ -4,7 +4,7 @@
 
 #include "rc_config.h"
 
-RC_INLINE float rc_dot1(float sum, const float *x, const float *w, uint32_t n)
+RC_INLINE float rc_dot1(float sum, const float *x, const RC_FLASH float *w, uint32_t n)
 {
     for (; n >= 4u; n -= 4u, x += 4, w += 4) {
         sum += w[0] * x[0];
@@ -19,9 +19,9 @@ RC_INLINE float rc_dot1(float sum, const float *x, const float *w, uint32_t n)
 }
 
 /* Four rows at once: each x is loaded once, and each sum keeps its own order. */
-RC_INLINE void rc_dot4(float sums[4], const float *x, const float *w, uint32_t pitch, uint32_t n)
+RC_INLINE void rc_dot4(float sums[4], const float *x, const RC_FLASH float *w, uint32_t pitch, uint32_t n)
 {
-    const float *w1 = w + pitch, *w2 = w1 + pitch, *w3 = w2 + pitch;
+    const RC_FLASH float *w1 = w + pitch, *w2 = w1 + pitch, *w3 = w2 + pitch;
     float s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
     uint32_t i;
 

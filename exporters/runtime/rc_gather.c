@@ -1,26 +1,37 @@
 /* rc_gather.c - embeddings. */
 #include "rc_gather.h"
 
-/* Element `row` of all vectors that are asked for. */
-static void spread(const rc_gather *gather, const float *x, const float *line, uint32_t row, float *y)
+/* Element `row` of all vectors that are asked for, from a line of the table or from a decoded one. */
+RC_INLINE void spread(const rc_gather *gather, const float *x, const RC_FLASH float *table, const float *line,
+                      uint32_t row, float *y)
 {
     uint32_t i;
 
     for (i = 0u; i < gather->n; i++) {
         /* also false for NaN; below 2^32 the conversion is defined */
         const uint32_t index = x[i] >= 0.0f && x[i] < 4294967296.0f ? (uint32_t)x[i] : gather->columns;
-        y[(size_t)i * gather->rows + row] = index < gather->columns ? line[index] : 0.0f;
+        float *const to = y + (size_t)i * gather->rows + row;
+        if (index >= gather->columns) {
+            *to = 0.0f;
+        } else {
+            *to = table != RC_NO_TABLE ? table[index] : line[index];
+        }
     }
+}
+
+RC_OUTLINE void spread_decoded(const rc_gather *gather, const float *x, const float *line, uint32_t row, float *y)
+{
+    spread(gather, x, RC_NO_TABLE, line, row, y);
 }
 
 void rc_gather_dense_float32(const rc_gather *gather, const float *x, float *y)
 {
-    const float *line = gather->weights->values;
+    const RC_FLASH float *table = gather->weights->values;
     uint32_t row;
 
     for (row = 0u; row < gather->rows; row++) {
-        spread(gather, x, line, row, y);
-        line += gather->columns;
+        spread(gather, x, table, NULL, row, y);
+        table += gather->columns;
     }
 }
 
@@ -35,7 +46,7 @@ RC_INLINE void gather_dense(const rc_gather *gather, const float *x, float *y, f
         for (column = 0u; column < gather->columns; column++) {
             line[column] = rc_cursor_value(&cursor, form);
         }
-        spread(gather, x, line, row, y);
+        spread_decoded(gather, x, line, row, y);
     }
 }
 
@@ -61,14 +72,14 @@ RC_INLINE void gather_csr(const rc_gather *gather, const float *x, float *y, flo
             continue;
         }
         for (; column >= gather->columns; column -= gather->columns) {
-            spread(gather, x, line, row++, y);
+            spread_decoded(gather, x, line, row++, y);
             clear(line, gather->columns);
         }
         rc_cursor_row(&cursor, weights, row, form);
         line[column++] = rc_cursor_value(&cursor, form);
     }
     for (; row < gather->rows; row++) {
-        spread(gather, x, line, row, y);
+        spread_decoded(gather, x, line, row, y);
         clear(line, gather->columns);
     }
 }

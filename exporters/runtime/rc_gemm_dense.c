@@ -2,23 +2,18 @@
 #include "rc_dot.h"
 #include "rc_gemm.h"
 
-RC_INLINE float bias_of(const rc_gemm *gemm, uint32_t row)
-{
-    return gemm->bias != NULL ? gemm->bias[row] : 0.0f;
-}
-
-void rc_gemm_dense_float32(const rc_gemm *gemm, const float *x, float *y)
+RC_INLINE void gemm_plain(const rc_gemm *gemm, const float *x, float *y, uint32_t onto)
 {
     const uint32_t rows = gemm->rows, columns = gemm->columns;
-    const float *w = gemm->weights->values;
+    const RC_FLASH float *w = gemm->weights->values;
     uint32_t row;
 
     for (row = 0u; rows - row >= 4u; row += 4u) {
         float sums[4];
-        sums[0] = bias_of(gemm, row);
-        sums[1] = bias_of(gemm, row + 1u);
-        sums[2] = bias_of(gemm, row + 2u);
-        sums[3] = bias_of(gemm, row + 3u);
+        sums[0] = rc_gemm_start(gemm, y, row, onto);
+        sums[1] = rc_gemm_start(gemm, y, row + 1u, onto);
+        sums[2] = rc_gemm_start(gemm, y, row + 2u, onto);
+        sums[3] = rc_gemm_start(gemm, y, row + 3u, onto);
         rc_dot4(sums, x, w, columns, columns);
         y[row] = sums[0];
         y[row + 1u] = sums[1];
@@ -27,7 +22,17 @@ void rc_gemm_dense_float32(const rc_gemm *gemm, const float *x, float *y)
         w += 4u * columns;
     }
     for (; row < rows; row++) {
-        y[row] = rc_dot1(bias_of(gemm, row), x, w, columns);
+        y[row] = rc_dot1(rc_gemm_start(gemm, y, row, onto), x, w, columns);
         w += columns;
     }
+}
+
+void rc_gemm_dense_float32(const rc_gemm *gemm, const float *x, float *y)
+{
+    gemm_plain(gemm, x, y, 0u);
+}
+
+void rc_gemm_add_dense_float32(const rc_gemm *gemm, const float *x, float *y)
+{
+    gemm_plain(gemm, x, y, 1u);
 }

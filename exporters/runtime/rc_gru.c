@@ -41,12 +41,12 @@ static void cell_reset_before(const rc_recurrent *layer, const float *x, float *
     uint32_t i;
 
     layer->multiply_input(&layer->input, x, sums);
-    rc_add_product(&layer->state, layer->multiply_state, states, sums);
+    layer->multiply_state(&layer->state, states, sums);
     rc_apply(layer->gate, sums, sums, 2u * units);
     for (i = 0u; i < units; i++) {
         reset[i] = reset[i] * states[i];
     }
-    rc_add_product(&layer->candidate, layer->multiply_candidate, reset, candidate);
+    layer->multiply_candidate(&layer->candidate, reset, candidate);
     rc_apply(layer->activation, candidate, candidate, units);
     blend(states, sums, candidate, units);
 }

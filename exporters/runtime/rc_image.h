@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#if defined(__AVR__)
+#error "images are read like any memory, which an AVR's flash is not; export the network as C"
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -18,12 +18,12 @@ typedef struct rc_arrangement {
 void rc_arrange(const rc_arrangement *from, const float *x, float *y);
 
 typedef struct rc_resize {
-    const uint32_t *lines;        /* for each line of the output: the input's, or the one before it */
-    const uint32_t *lines_behind; /* linear: the one behind */
-    const float *line_weights;    /* linear: weight of the latter */
-    const uint32_t *columns;
-    const uint32_t *columns_behind;
-    const float *column_weights;
+    const RC_FLASH uint32_t *lines;        /* for each line of the output: the input's, or the one before it */
+    const RC_FLASH uint32_t *lines_behind; /* linear: the one behind */
+    const RC_FLASH float *line_weights;    /* linear: weight of the latter */
+    const RC_FLASH uint32_t *columns;
+    const RC_FLASH uint32_t *columns_behind;
+    const RC_FLASH float *column_weights;
     uint32_t in_w, channels;
     uint32_t out_h, out_w;
 } rc_resize;

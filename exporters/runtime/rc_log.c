@@ -7,7 +7,7 @@
 #define ONE_BITS 0x3F800000u
 
 /* (2 artanh(s) - 2 s) / s in powers of s^2 for |s| <= 0.1716 */
-static const float log_polynomial[3] = {
+static const RC_FLASH float log_polynomial[3] = {
     0.29870686f, /* 0x1.31e036p-2 */
     0.39977586f, /* 0x1.995ed8p-2 */
     0.66666776f  /* 0x1.55557ap-1 */

@@ -10,7 +10,7 @@ static void lstm_cell(const rc_recurrent *layer, const float *x, float *states, 
     uint32_t i;
 
     layer->multiply_input(&layer->input, x, sums);
-    rc_add_product(&layer->state, layer->multiply_state, states, sums);
+    layer->multiply_state(&layer->state, states, sums);
     rc_apply(layer->gate, sums, sums, 2u * units);
     rc_apply(layer->activation, candidate, candidate, units);
     rc_apply(layer->gate, output, sums + 3u * units, units);

@@ -7,7 +7,7 @@
 #define ROUNDER_BITS 0x4B400000u
 #define POWER_BIAS 254u /* of a power that is split in two */
 
-static const float exp_polynomial[5] = {
+static const RC_FLASH float exp_polynomial[5] = {
     0.0013819826f, /* 0x1.6a4748p-10 */
     0.008368687f,  /* 0x1.1239a2p-7 */
     0.041668277f,  /* 0x1.5558b6p-5 */
@@ -15,7 +15,7 @@ static const float exp_polynomial[5] = {
     0.49999994f    /* 0x1.fffffcp-2 */
 };
 
-static const float tanh_polynomial[5] = {
+static const RC_FLASH float tanh_polynomial[5] = {
     -0.005692296f, /* -0x1.750ce2p-8 */
     0.020628167f,  /* 0x1.51f8cep-6 */
     -0.053736515f, /* -0x1.b835a4p-5 */
@@ -24,7 +24,7 @@ static const float tanh_polynomial[5] = {
 };
 
 /* (erf(x) - x) / x in powers of x^2 for |x| < 0.84375 */
-static const float erf_polynomial[6] = {
+static const RC_FLASH float erf_polynomial[6] = {
     -0.0006374964f, /* -0x1.4e3b52p-11 */
     0.0050618816f,  /* 0x1.4bbc48p-8 */
     -0.026809536f,  /* -0x1.b73f58p-6 */
@@ -34,7 +34,7 @@ static const float erf_polynomial[6] = {
 };
 
 /* log(1 - erf(x)) / x for 0.84375 <= x <= 4 */
-static const float erfc_polynomial[6] = {
+static const RC_FLASH float erfc_polynomial[6] = {
     0.00021581039f, /* 0x1.c49652p-13 */
     -0.0032298733f, /* -0x1.a75890p-9 */
     0.022937344f,   /* 0x1.77ce32p-6 */

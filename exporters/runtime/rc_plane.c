@@ -106,7 +106,7 @@ void rc_plane_open(rc_plane *plane, const rc_conv *conv, const float *x, float *
 
     for (pixel = conv->out_h * conv->out_w; pixel != 0u; pixel--) {
         for (channel = 0u; channel < channels; channel++) {
-            *y++ = conv->bias != NULL ? conv->bias[channel] : 0.0f;
+            *y++ = conv->bias != RC_NO_TABLE ? conv->bias[channel] : 0.0f;
         }
     }
     rc_plane_begin(plane, conv, x, y - conv->out_h * conv->out_w * channels, channels, 1u);

@@ -124,7 +124,4 @@ static float power(float x, float y)
     return (bits >> 31) != 0u && whole != 0u && ((uint32_t)n & 1u) != 0u ? -result : result;
 }
 
-void rc_broadcast_pow(const rc_broadcast *axes, const float *a, const float *b, float *y)
-{
-    rc_combine(axes, a, b, y, power);
-}
+RC_DEFINE_BROADCAST(pow, power)

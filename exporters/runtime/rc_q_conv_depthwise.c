@@ -4,7 +4,8 @@
 
 /* The taps of one pixel that lie inside the image. */
 typedef struct patch {
-    const int8_t *x, *weights; /* of the first of them, channel 0 */
+    const int8_t *x; /* of the first of them, channel 0 */
+    const RC_FLASH int8_t *weights;
     uint32_t rows, columns;
     uint32_t x_step, x_pitch; /* from tap to tap and from row to row of the input */
     uint32_t w_step, w_pitch; /* the same in the weights */
@@ -45,7 +46,7 @@ static void place_patch(patch *place, const rc_q_conv *conv, const int8_t *x, ui
 }
 
 /* One product for each of four channels; `plus` is minus the zero point, where four of them are made at once twice. */
-RC_INLINE void one_tap(const int8_t *w, const int8_t *x, int32_t plus, int32_t sums[4])
+RC_INLINE void one_tap(const RC_FLASH int8_t *w, const int8_t *x, int32_t plus, int32_t sums[4])
 {
 #if RC_DSP
     rc_each(rc_load_bytes(w), rc_load_bytes(x), (uint32_t)plus, sums);
@@ -60,7 +61,8 @@ RC_INLINE void one_tap(const int8_t *w, const int8_t *x, int32_t plus, int32_t s
 RC_INLINE void four_channels(const patch *place, uint32_t channel, int32_t zero_point, int32_t sums[4])
 {
     const uint32_t x_step = place->x_step, w_step = place->w_step, columns = place->columns;
-    const int8_t *x = place->x + channel, *w = place->weights + channel;
+    const RC_FLASH int8_t *w = place->weights + channel;
+    const int8_t *x = place->x + channel;
     uint32_t rows, column;
 #if RC_DSP
     const int32_t plus = (int32_t)(((uint32_t)-zero_point & 0xFFFFu) * 0x10001u);
@@ -87,7 +89,7 @@ RC_OUTLINE int32_t one_channel(const patch *place, uint32_t channel, int32_t zer
 
     for (row = 0u; row < place->rows; row++) {
         const int8_t *x = place->x + row * place->x_pitch + channel;
-        const int8_t *w = place->weights + row * place->w_pitch + channel;
+        const RC_FLASH int8_t *w = place->weights + row * place->w_pitch + channel;
         for (column = place->columns; column != 0u; column--, x += place->x_step, w += place->w_step) {
             sum += *w * (*x - zero_point);
         }
@@ -97,8 +99,8 @@ RC_OUTLINE int32_t one_channel(const patch *place, uint32_t channel, int32_t zer
 
 static void one_pixel(const rc_q_rows *rows, const patch *place, int8_t *y)
 {
-    const int32_t *bias = rows->scale.bias, *factors = rows->scale.factors;
-    const int8_t *shifts = rows->scale.shifts;
+    const RC_FLASH int32_t *bias = rows->scale.bias, *factors = rows->scale.factors;
+    const RC_FLASH int8_t *shifts = rows->scale.shifts;
     const int32_t offset = 2 * rows->scale.zero_point + 1, zero_point = rows->in_zero_point;
     const uint32_t channels = rows->rows;
     uint32_t channel, i;

@@ -77,7 +77,7 @@ RC_INLINE void conv_entries(const rc_q_conv_stream *conv, const int8_t *x, int8_
 {
     const rc_q_window *const window = &conv->window;
     const uint32_t channels = window->in_channels / window->group, taps = window->kernel_h * window->kernel_w;
-    uint32_t tap = 0u, channel = 0u - 1u; /* one less than an entry's, until it is advanced */
+    uint32_t tap = 0u, channel = UINT32_MAX; /* one less than an entry's, until it is advanced */
     rc_q_reader reader;
     rc_q_plane plane;
 

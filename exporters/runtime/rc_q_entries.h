@@ -26,10 +26,10 @@
 /* A code has at most 12 bits, so that both fit into a window of 25 bits; all of them stand in the tables, whose index is
  * a pattern of as many bits as the longest code has. RC_STREAM_SLACK bytes behind the stream may be read. */
 typedef struct rc_q_entries {
-    const uint8_t *bytes;
-    const uint16_t *advances; /* coded, mixed: advance << 8 | length of the code, and RC_Q_ESCAPE */
-    const int16_t *values;    /* coded: value * 256 + length of the code */
-    const int8_t *centroids;  /* bytes: value of each label */
+    const RC_FLASH uint8_t *bytes;
+    const RC_FLASH uint16_t *advances; /* coded, mixed: advance << 8 | length of the code, and RC_Q_ESCAPE */
+    const RC_FLASH int16_t *values;    /* coded: value * 256 + length of the code */
+    const RC_FLASH int8_t *centroids;  /* bytes: value of each label */
     uint16_t advance_mask, value_mask;
 } rc_q_entries;
 
@@ -37,10 +37,10 @@ typedef struct rc_q_entries {
 
 /* Where a reader stands; constants are copied, so that a compiler knows that no store to a result changes them. */
 typedef struct rc_q_reader {
-    const uint8_t *bytes;
-    const uint16_t *advances;
-    const int16_t *values;
-    const int8_t *centroids;
+    const RC_FLASH uint8_t *bytes;
+    const RC_FLASH uint16_t *advances;
+    const RC_FLASH int16_t *values;
+    const RC_FLASH int8_t *centroids;
     uint32_t advance_mask, value_mask;
     uint32_t position; /* coded, mixed: bits read */
     uint32_t window;   /* coded, mixed: bits behind the advance; else the entry */

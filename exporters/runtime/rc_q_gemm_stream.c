@@ -120,7 +120,7 @@ RC_INLINE void gemm_entries(const rc_q_gemm_stream *gemm, const int8_t *x, int8_
 
     at.gemm = gemm;
     at.y = y;
-    at.row = ~0u;
+    at.row = UINT32_MAX;
     rc_q_reader_open(&reader, gemm->entries);
     for (;;) {
         const uint32_t advance = rc_q_advance(&reader, form);

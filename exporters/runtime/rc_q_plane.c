@@ -26,7 +26,8 @@ RC_INLINE uint32_t plus_two(uint32_t sum, uint32_t weights, const int8_t *first,
             : "r"(weights), "m"(*first), "m"(*second));
     return sum;
 #else
-    return sum + (uint32_t)((int16_t)(weights & 0xFFFFu) * *first + (int16_t)(weights >> 16) * *second);
+    const int32_t low = (int16_t)(weights & 0xFFFFu), high = (int16_t)(weights >> 16);
+    return sum + (uint32_t)(low * *first + high * *second);
 #endif
 }
 

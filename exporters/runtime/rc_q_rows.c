@@ -21,7 +21,7 @@ RC_INLINE void expand_fours(int16_t *column, uint32_t step, const int8_t *x, uin
 }
 
 /* Two rows, one column. */
-RC_INLINE void dot_one(int32_t sums[2], const int16_t *column, const int8_t *weights, uint32_t fours)
+RC_INLINE void dot_one(int32_t sums[2], const int16_t *column, const RC_FLASH int8_t *weights, uint32_t fours)
 {
     const rc_word *x = (const rc_word *)(const void *)column, *w = (const rc_word *)(const void *)weights;
     const rc_word *const end = x + 2u * fours;
@@ -39,7 +39,7 @@ RC_INLINE void dot_one(int32_t sums[2], const int16_t *column, const int8_t *wei
 }
 
 /* Four rows, one column. */
-RC_INLINE void dot_four(int32_t sums[4], const int16_t *column, const int8_t *weights, uint32_t fours)
+RC_INLINE void dot_four(int32_t sums[4], const int16_t *column, const RC_FLASH int8_t *weights, uint32_t fours)
 {
     const rc_word *x = (const rc_word *)(const void *)column, *w = (const rc_word *)(const void *)weights;
     const rc_word *const end = x + 2u * fours, *v = w + 2u * fours;
@@ -62,7 +62,7 @@ RC_INLINE void dot_four(int32_t sums[4], const int16_t *column, const int8_t *we
 }
 
 /* Two rows, two columns; sums are row 0 with both columns, then row 1. */
-RC_INLINE void dot_two(int32_t sums[4], const int16_t *columns, const int8_t *weights, uint32_t fours)
+RC_INLINE void dot_two(int32_t sums[4], const int16_t *columns, const RC_FLASH int8_t *weights, uint32_t fours)
 {
     const rc_word *x = (const rc_word *)(const void *)columns, *w = (const rc_word *)(const void *)weights;
     const rc_word *const end = x + 4u * fours;
@@ -101,7 +101,7 @@ RC_INLINE int32_t times(int8_t w, int16_t x)
     return (int32_t)w * x;
 }
 
-RC_INLINE void dot_one(int32_t sums[2], const int16_t *x, const int8_t *w, uint32_t fours)
+RC_INLINE void dot_one(int32_t sums[2], const int16_t *x, const RC_FLASH int8_t *w, uint32_t fours)
 {
     int32_t s0 = sums[0], s1 = sums[1];
 
@@ -113,13 +113,13 @@ RC_INLINE void dot_one(int32_t sums[2], const int16_t *x, const int8_t *w, uint3
     sums[1] = s1;
 }
 
-RC_INLINE void dot_four(int32_t sums[4], const int16_t *x, const int8_t *w, uint32_t fours)
+RC_INLINE void dot_four(int32_t sums[4], const int16_t *x, const RC_FLASH int8_t *w, uint32_t fours)
 {
     dot_one(sums, x, w, fours);
     dot_one(sums + 2, x, w + 8u * fours, fours);
 }
 
-RC_INLINE void dot_two(int32_t sums[4], const int16_t *x, const int8_t *w, uint32_t fours)
+RC_INLINE void dot_two(int32_t sums[4], const int16_t *x, const RC_FLASH int8_t *w, uint32_t fours)
 {
     int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
     uint32_t i;
@@ -171,8 +171,9 @@ void rc_q_rows_one(const rc_q_rows *rows, const int16_t *column, int8_t *y)
 {
     const rc_q_scale *const scale = &rows->scale;
     const uint32_t fours = (rows->columns + 3u) >> 2, n = rows->rows;
-    const int32_t offset = 2 * scale->zero_point + 1, *factors = scale->factors;
-    const int8_t *w = rows->weights, *shifts = scale->shifts;
+    const int32_t offset = 2 * scale->zero_point + 1;
+    const RC_FLASH int32_t *factors = scale->factors;
+    const RC_FLASH int8_t *w = rows->weights, *shifts = scale->shifts;
     const uint32_t step = rc_q_factor_step(scale);
     uint32_t row = 0u, i;
 
@@ -201,8 +202,8 @@ void rc_q_rows_one(const rc_q_rows *rows, const int16_t *column, int8_t *y)
 void rc_q_rows_two(const rc_q_rows *rows, const int16_t *columns, int8_t *y)
 {
     const uint32_t fours = (rows->columns + 3u) >> 2, n = rows->rows;
-    const int32_t *bias = rows->scale.bias, *factors = rows->scale.factors;
-    const int8_t *shifts = rows->scale.shifts, *w = rows->weights;
+    const RC_FLASH int32_t *bias = rows->scale.bias, *factors = rows->scale.factors;
+    const RC_FLASH int8_t *shifts = rows->scale.shifts, *w = rows->weights;
     const int32_t offset = 2 * rows->scale.zero_point + 1;
     const uint32_t step = rc_q_factor_step(&rows->scale);
     uint32_t left;

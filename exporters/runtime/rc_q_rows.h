@@ -10,8 +10,8 @@ extern "C" {
 
 /* Sums stay below 2^30 and shifts are 0 or more: the exporter sees to it. */
 typedef struct rc_q_rows {
-    const int8_t *weights; /* two rows alternate every four columns; both numbers are rounded up, with zeros. Aligned
-                            * to 4 */
+    const RC_FLASH int8_t *weights; /* two rows alternate every four columns; both numbers are rounded up, with zeros.
+                                     * Aligned to 4 */
     rc_q_scale scale;
     uint32_t rows, columns;
     int32_t in_zero_point;

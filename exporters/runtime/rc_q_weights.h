@@ -28,13 +28,13 @@
     X(csr_shared_joint_huffman, 0x67u)
 
 typedef struct rc_q_weights {
-    const int8_t *values; /* the centroids, or all weights row after row */
-    rc_weights stream;    /* its values are NULL */
+    const RC_FLASH int8_t *values; /* the centroids, or all weights row after row */
+    rc_weights stream;             /* its values are NULL */
 } rc_q_weights;
 
 typedef struct rc_q_cursor {
     rc_cursor stream;
-    const int8_t *values; /* the centroids, or the next value */
+    const RC_FLASH int8_t *values; /* the centroids, or the next value */
     int32_t zero_point;
 } rc_q_cursor;
 

@@ -19,15 +19,6 @@ void rc_apply(rc_function function, const float *x, float *y, uint32_t n)
     }
 }
 
-/* A row reads its bias before it writes its sum, so that sums may be their own biases. */
-void rc_add_product(const rc_gemm *gemm, rc_product multiply, const float *x, float *sums)
-{
-    rc_gemm more = *gemm;
-
-    more.bias = sums;
-    multiply(&more, x, sums);
-}
-
 void rc_unroll(const rc_recurrent *layer, rc_cell cell, const float *x, const float *mask, float *states, float *sums,
                float *y)
 {
@@ -59,7 +50,7 @@ void rc_unroll(const rc_recurrent *layer, rc_cell cell, const float *x, const fl
 static void rnn_cell(const rc_recurrent *layer, const float *x, float *states, float *sums)
 {
     layer->multiply_input(&layer->input, x, sums);
-    rc_add_product(&layer->state, layer->multiply_state, states, sums);
+    layer->multiply_state(&layer->state, states, sums);
     rc_apply(layer->activation, sums, states, layer->state.columns);
 }
 

@@ -24,9 +24,9 @@ typedef struct rc_recurrent {
     rc_gemm state;     /* of the state, whose bias only rc_gru_reset_after takes; its columns are the units */
     rc_gemm candidate; /* rc_gru_reset_before: the last gate of the state's, for the product with the reset gate */
     rc_product multiply_input;
-    rc_product multiply_state;
-    rc_product multiply_candidate;
-    rc_function activation; /* NULL is the identity */
+    rc_product multiply_state;     /* adds to its y (rc_gemm_add_FORM), except in rc_gru_reset_after */
+    rc_product multiply_candidate; /* adds to its y */
+    rc_function activation;        /* NULL is the identity */
     rc_function gate;
     uint32_t steps;
     uint32_t output;
@@ -60,8 +60,6 @@ void rc_unroll(const rc_recurrent *layer, rc_cell cell, const float *x, const fl
 /* Copy n elements, or zeros if there is nothing to copy. */
 void rc_put(float *to, const float *from, uint32_t n);
 void rc_apply(rc_function function, const float *x, float *y, uint32_t n);
-/* sums = W x + b, on which the products of the state then go on. */
-void rc_add_product(const rc_gemm *gemm, rc_product multiply, const float *x, float *sums);
 
 #ifdef __cplusplus
 }

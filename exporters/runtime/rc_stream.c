@@ -5,11 +5,11 @@
  * first of them is the symbol's place among the symbols of that length. */
 uint32_t rc_long_code(const rc_symbols *symbols, uint32_t entry, uint32_t window)
 {
-    const uint16_t *const counts = symbols->counts;
-    const uint16_t *place = symbols->symbols;
+    const RC_FLASH uint16_t *const counts = symbols->counts;
+    const RC_FLASH uint16_t *place = symbols->symbols;
     uint32_t code = entry >> 4, length = symbols->bits, first;
 
-    if (counts == NULL) {
+    if (counts == RC_NO_TABLE) {
         return 0u;
     }
     first = counts[0];

@@ -38,12 +38,12 @@
     X(csr_linear_joint_huffman, 0x65u)
 
 typedef struct rc_weights {
-    const float *values;         /* the values, the centroids, or the scales */
-    const uint16_t *zero_points; /* linear: one, or as many as scales */
-    rc_symbols gaps;             /* sparse: gaps, or joint symbols (gap | integer << gap_bits) */
-    rc_symbols integers;         /* labels or integers that have a stream of their own */
-    uint32_t n_entries;          /* symbols of the gap stream; dense: elements */
-    uint16_t escape;             /* gap symbol that carries no value; RC_NO_ESCAPE: none */
+    const RC_FLASH float *values;         /* the values, the centroids, or the scales */
+    const RC_FLASH uint16_t *zero_points; /* linear: one, or as many as scales */
+    rc_symbols gaps;                      /* sparse: gaps, or joint symbols (gap | integer << gap_bits) */
+    rc_symbols integers;                  /* labels or integers that have a stream of their own */
+    uint32_t n_entries;                   /* symbols of the gap stream; dense: elements */
+    uint16_t escape;                      /* gap symbol that carries no value; RC_NO_ESCAPE: none */
     uint8_t gap_bits;
     uint8_t per_row; /* linear: what each row has of its own */
 } rc_weights;
@@ -57,7 +57,7 @@ typedef struct rc_weights {
 typedef struct rc_cursor {
     rc_reader gaps;
     rc_reader integers;
-    const float *values; /* centroids or scales; float32: the next value */
+    const RC_FLASH float *values; /* centroids or scales; float32: the next value */
     uint32_t gap_bits;
     uint32_t gap_mask;
     uint32_t joint; /* integer that came with the last gap */

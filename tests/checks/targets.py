@@ -181,14 +181,16 @@ S390X = _cross(  # big-endian; with -std=c99 alone GCC evaluates float as double
 
 
 def _atmega(part: str) -> Target:
-    """Describe a machine of 8 bits, with an int of 16 bits, whose constants are copied to its RAM."""
+    """Describe a machine of 8 bits, with an int of 16 bits; only GNU C can name its flash."""
     flags = (f"-mmcu={part}", "-DF_CPU=16000000UL")
     emulator = ("simavr", "-m", part, "-f", "16000000")
-    return _cross(part, "avr", flags, link_more=("-lm",), emulator=emulator, board="atmega.c")
+    more = ("-std=gnu99", "-Os", "-Waddr-space-convert")
+    return _cross(part, "avr", flags, compile_more=more, link_more=("-lm",), emulator=emulator, board="atmega.c")
 
 
-AVR = _atmega("atmega2560")  # 8 KiB of RAM
+AVR = _atmega("atmega2560")  # 256 KiB of flash, 8 KiB of RAM
 AVR_16K = _atmega("atmega1284p")
+ATMEGA328P = _atmega("atmega328p")  # 32 KiB and 2 KiB
 HOSTS = (GCC, CLANG, SANITIZED)
 BOARDS = (M0, M3, M4, M7, M33, RV32, X86, S390X)
 """Every other machine that has room for LeNet-300-100."""

@@ -120,7 +120,9 @@ def _always_plain(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
     monkeypatch.setattr("exporters.entries.OTHER_FORM_BYTES", -10_000 if form == "mixed" else 10_000)
 
 
-@pytest.mark.parametrize("target", [targets.GCC, targets.SANITIZED, targets.M0, targets.M4], ids=lambda t: t.name)
+@pytest.mark.parametrize(
+    "target", [targets.GCC, targets.SANITIZED, targets.M0, targets.M4, targets.AVR], ids=lambda t: t.name
+)
 @pytest.mark.parametrize("form", FORMS)
 def test_every_target_computes_with_every_form(
     form: str, target: targets.Target, monkeypatch: pytest.MonkeyPatch

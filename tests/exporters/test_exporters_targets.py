@@ -8,12 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from checks import digit_networks, targets
+from checks.atmega import run_alone
 from checks.export import Arrays, Network, check_export
 from checks.forms import samples, use_graph
+from checks.image_networks import integer_network
 from checks.integer_builder import use_network
+from checks.small_networks import classifier
 
+import exporters.c
 import refcompress
+from exporters import runtime
 from refcompress import Graph, encodings, recipe
+from refcompress.files import write_files
 from refcompress.integer import quantize, smallest
 from refcompress.passes import share_weights
 from refcompress.post_training import quantize_network
@@ -22,6 +28,7 @@ from reference_models.data import digits, mnist
 
 SAMPLES = 20
 CALIBRATION = 256
+ATMEGA328P_FLASH_BYTES, ATMEGA328P_RAM_BYTES = 32_768, 2_048
 Made = tuple[Network, Arrays]
 
 
@@ -104,13 +111,47 @@ def test_a_machine_of_8_bits_equals_the_reference(dtype: str) -> None:
         pytest.param("digits", "int8", marks=pytest.mark.slow),
     ],
 )
-def test_a_machine_of_8_bits_with_16_kib_equals_the_reference(
-    request: pytest.FixtureRequest, name: str, dtype: str
-) -> None:
-    targets.require(targets.AVR_16K)
+def test_real_networks_run_in_8_kib_of_ram(request: pytest.FixtureRequest, name: str, dtype: str) -> None:
+    targets.require(targets.AVR)
     made, x = _made(name, dtype, request)
     for half in np.split(x[0], 2):  # an array there has less than 32 KiB
-        check_export(made, half, on=(targets.AVR_16K,))
+        check_export(made, half, on=(targets.AVR,))
+
+
+def test_two_kib_of_ram_are_enough() -> None:
+    made, x = _small()["int8"]
+    found = run_alone(made, x[0])
+    assert found.program_bytes <= ATMEGA328P_FLASH_BYTES
+    assert found.ram_bytes <= 512
+
+
+def test_lenet_runs_in_two_kib_of_ram(shared_data: Path) -> None:
+    made, x = _lenet(shared_data)["int8"]
+    for half in np.split(x[0], 2):
+        found = run_alone(made, half)
+        assert found.program_bytes <= ATMEGA328P_FLASH_BYTES
+        assert found.ram_bytes <= ATMEGA328P_RAM_BYTES
+        assert found.program_bytes - found.inputs_bytes <= 10_000
+        assert found.cycles <= 2_000_000
+
+
+def _refused(main: str, folder: Path, *flags: str) -> str:
+    """Return what the compiler of an AVR says."""
+    targets.require(targets.AVR)
+    done = targets.attempt(["avr-gcc", "-mmcu=atmega2560", "-std=gnu99", *flags, "-fsyntax-only", main], folder)
+    assert done.returncode != 0
+    return done.stderr
+
+
+def test_tables_that_pointers_to_flash_cannot_reach_are_refused(tmp_path: Path) -> None:
+    write_files(tmp_path, exporters.c.export(classifier(inputs=600), prefix="net"))
+    assert "has 77440 bytes of tables; an AVR reads" in _refused("net.c", tmp_path)
+
+
+def test_strict_c_and_images_are_refused(tmp_path: Path) -> None:
+    write_files(tmp_path, runtime.image_files(integers=False))
+    assert "-std=gnu99" in _refused("rc_activation.c", tmp_path, "-std=c99")
+    assert "export the network as C" in _refused("rc_image.c", tmp_path)
 
 
 @pytest.mark.parametrize("use", ["gemm", "conv_grouped"])
@@ -122,6 +163,23 @@ def test_every_form_of_weights_equals_the_reference(use: str, target: targets.Ta
     rng = np.random.default_rng(5)
     graph = use_graph(rng, use)
     check_export(graph, samples(rng, graph, 1), on=(target,), max_table_bits=2)
+
+
+@pytest.mark.parametrize("use", ["gemm", "conv_grouped"])
+def test_every_form_of_integer_weights_is_read_from_flash(use: str) -> None:
+    b, network = use_network(5, use)
+    check_export(network, b.samples(1), on=(targets.AVR_16K,), max_table_bits=2)
+
+
+def test_every_integer_kernel_reads_its_tables_from_flash() -> None:
+    b, network = integer_network()
+    check_export(network, b.samples(1), on=(targets.AVR_16K,))
+
+
+def test_every_form_of_float_weights_is_read_from_flash() -> None:
+    rng = np.random.default_rng(5)
+    graph = use_graph(rng, "gemm")
+    check_export(graph, samples(rng, graph, 1), on=(targets.AVR_16K,), max_table_bits=2)
 
 
 def test_what_is_missing_is_said() -> None:
