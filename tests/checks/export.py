@@ -244,7 +244,9 @@ static void *room(size_t bytes)
         exit(90);
     }
     memory += (0u - (uintptr_t)memory) & (ALIGNMENT - 1u);
+#if !defined(UNFILLED)
     memset(memory, 0xEE, bytes);
+#endif
     return memory;
 }
 

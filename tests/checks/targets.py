@@ -92,6 +92,12 @@ class Target:
 
 
 GCC = Target("gcc", "gcc", (*WARNINGS, "-O2", *SECTIONS[:2]), SECTIONS[2:])
+VALGRIND = Target(  # sees what is read before it was written, which sanitizers do not
+    "valgrind",
+    "gcc",
+    (*WARNINGS, "-O1", "-g", "-DUNFILLED"),
+    emulator=("valgrind", "-q", "--error-exitcode=77", "--track-origins=yes"),
+)
 CLANG = Target("clang", "clang", (*WARNINGS, "-O2"))
 SANITIZED = Target("gcc-sanitized", "gcc", (*WARNINGS, *SANITIZERS), SANITIZERS)
 CLANG_SANITIZED = Target("clang-sanitized", "clang", (*WARNINGS, *SANITIZERS), SANITIZERS)
