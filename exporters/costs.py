@@ -17,6 +17,7 @@ from exporters.c.integer_calls import INTEGER_CALLS
 from exporters.c.tensors import Data
 from exporters.decode_tables import DEFAULT_MAX_TABLE_BITS
 from exporters.entries import Entries, has_entries, lay_out
+from exporters.fields import BLOCK, field_bits, with_fields
 from exporters.identifiers import Namer
 from exporters.integer import lower_integer
 from exporters.program import Step
@@ -32,6 +33,10 @@ CODE_BYTES = {
     "q_conv_points": 1200,
     "q_conv_depthwise": 800,
     "plane": 1250,
+    "gemm fields 2": 400,
+    "gemm fields 3": 650,
+    "gemm fields 4": 320,
+    "expand": 400,
     "gemm coded": 250,
     "gemm mixed": 230,
     "gemm bytes": 160,
@@ -49,6 +54,8 @@ READ = {"coded": 36, "mixed": 32, "bytes": 24, "pairs": 22}
 ESCAPE = {"coded": 13, "mixed": 13, "bytes": 6, "pairs": 0}
 DENSE_SYMBOL = {"bits": 11, "huffman": 15}
 ROW = 62  # of a streamed Gemm
+FIELD_PRODUCT = {2: 1.24, 3: 1.62, 4: 1.37}
+FIELD_ROW, FIELD_COLUMN = 50, 7
 TAP, FLUSH, PLANE_ROW = 72, 65, 13  # of a plane: going to another tap; four weights at a time, each of its rows
 FOUR_PRODUCTS, SUM, OUTPUT = 14, 4, 36
 POOLED_SUM, POOL_INPUT = 20, 11.2
@@ -84,7 +91,7 @@ def layer_costs(network: IntegerNetwork, *, max_table_bits: int = DEFAULT_MAX_TA
     encodings = network.graph.params
     costs: dict[str, Cost] = {}
     makers: dict[str, str] = {}
-    for step in lower_integer(network).steps:
+    for step in with_fields(lower_integer(network)).steps:
         name = weights.get(step.name, "")
         if step.kernel == "q_max_pool" and step.inputs[0] in makers:  # which a streamed convolution does by itself
             name = makers[step.inputs[0]]
@@ -106,6 +113,8 @@ def layer_costs(network: IntegerNetwork, *, max_table_bits: int = DEFAULT_MAX_TA
 
 
 def _kernels(step: Step, entries: Entries | None) -> tuple[str, ...]:
+    if step.kernel == "q_gemm_fields" and step.weight is not None:
+        return (f"gemm fields {field_bits(step.weight.encoding)}", "expand")
     if step.kernel not in ("q_gemm_stream", "q_conv_stream"):
         return (step.kernel,)
     form = "dense" if entries is None else entries.form
@@ -113,6 +122,8 @@ def _kernels(step: Step, entries: Entries | None) -> tuple[str, ...]:
 
 
 def _instructions(step: Step, entries: Entries | None, rows: NDArray[np.int32]) -> float:
+    if step.kernel == "q_gemm_fields":
+        return _fields(step, rows)
     if step.kernel == "q_gemm_stream":
         return _decoding(step, entries, rows, PRODUCT) + ROW * len(rows)
     if step.kernel == "q_conv_stream":
@@ -127,6 +138,13 @@ def _instructions(step: Step, entries: Entries | None, rows: NDArray[np.int32]) 
         return pixels * units * each
     gathered = COLUMN_ELEMENT * columns + COLUMN_ROW * step.sizes["kernel_h"]
     return pixels * (CONV_PRODUCT * padded + DENSE_OUTPUT * units + gathered)
+
+
+def _fields(step: Step, rows: NDArray[np.int32]) -> float:
+    units, columns = (int(n) for n in rows.shape)
+    bits = 0 if step.weight is None else field_bits(step.weight.encoding)
+    padded = (units + units % 2) * BLOCK * math.ceil(columns / BLOCK)
+    return FIELD_PRODUCT[bits] * padded + FIELD_ROW * units + FIELD_COLUMN * columns
 
 
 def _decoding(step: Step, entries: Entries | None, rows: NDArray[np.int32], each: Mapping[str, int]) -> float:

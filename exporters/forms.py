@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from exporters.costs import CODE_BYTES, Cost, layer_costs
 from exporters.entries import LABELS, fits_bytes
+from exporters.fields import WIDTHS, fewest_bits
 from refcompress.encodings import Bits, Csr, Encoding, IntegerCodebook, Joint, Linear, csr, huffman
 from refcompress.encodings.integers import from_rows, rows_of, scales_of
 from refcompress.errors import OptionError
@@ -147,7 +148,7 @@ def candidates(encoding: Encoding) -> Iterator[Encoding]:
     --------
     >>> weight = from_rows(np.array([[0, 3, 0, 0, -2, 0]]), (6, 1), np.ones(1, np.float32), 8)
     >>> [type(each).__name__ for each in candidates(weight)]
-    ['Dense', 'Dense', 'Csr', 'Csr', 'Csr']
+    ['Dense', 'Dense', 'Dense', 'Csr', 'Csr', 'Csr']
 
     """
     rows, scales = rows_of(encoding), scales_of(encoding)
@@ -156,6 +157,9 @@ def candidates(encoding: Encoding) -> Iterator[Encoding]:
         return
     plain = from_rows(rows, encoding.shape, scales, 8)
     yield plain
+    width_bits = fewest_bits(rows)
+    if width_bits <= max(WIDTHS):
+        yield from_rows(rows, encoding.shape, scales, width_bits)
     if isinstance(plain.values, Linear):
         yield replace(plain, values=replace(plain.values, integers=huffman.encode(plain.values.integers.symbols)))
     flat = rows.reshape(-1)

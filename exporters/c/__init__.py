@@ -11,6 +11,7 @@ from exporters.c.float_calls import FLOAT_FAMILIES
 from exporters.c.tensors import Data
 from exporters.cmake import cmake_lists
 from exporters.decode_tables import DEFAULT_MAX_TABLE_BITS
+from exporters.fields import with_fields
 from exporters.header import buffer_notes, buffer_sizes, quantization_macros
 from exporters.identifiers import Namer, check_prefix
 from exporters.integer import lower_integer
@@ -129,7 +130,8 @@ def lowered(graph: Graph | IntegerNetwork) -> Program:
     [('act', 0)]
 
     """
-    return with_strips(lower_integer(graph) if isinstance(graph, IntegerNetwork) else with_pools(lower(graph)))
+    program = with_fields(lower_integer(graph)) if isinstance(graph, IntegerNetwork) else with_pools(lower(graph))
+    return with_strips(program)
 
 
 def parameters(program: Program) -> Buffers:
@@ -160,7 +162,7 @@ def _body(prefix: str, layers: Sequence[Call], last: Sequence[str]) -> str:
 
 def _headers(files: dict[str, bytes], last: Sequence[str]) -> str:
     """Include what the statements call; what declares no kernel comes in by itself."""
-    declaring = {f"rc_{q}{kind}.h" for q in ("", "q_") for kind in ("activation", "conv", "gemm", "merge", "pool")}
+    declaring = {f"rc_{q}{kind}.h" for q in ("", "q_") for kind in ("activation", "conv", "gemm", "gemm_fields", "merge", "pool")}
     declaring |= {f"rc_{family}.h" for family in FLOAT_FAMILIES}
     declaring |= {"rc_conv_pooled.h", "rc_strips.h"}
     wanted = [name for name in declaring if name in files]

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from exporters.c.scales import compact, unfolded
 from exporters.c.tensors import Data
 from exporters.entries import CODED, has_entries
-from exporters.program import Step, form_name, form_of
+from exporters.fields import field_bits, offset, words
+from exporters.program import Step, Table, form_name, form_of
 
 # A step, where its inputs, its output and its scratch memory are, the data -> statements
 IntegerCall = Callable[[Step, list[str], Data], list[str]]
@@ -94,6 +95,16 @@ def _gemm_stream(step: Step, at: list[str], data: Data) -> list[str]:
     return [f"rc_q_gemm_{form}(&{name}, {', '.join(at)});"]
 
 
+def _gemm_fields(step: Step, at: list[str], data: Data) -> list[str]:
+    if step.weight is None:
+        raise TypeError(f"{step.name} streams no weight")
+    encoding = step.weight.encoding
+    table = Table(f"{step.weight.name}\0fields", step.weight.label, words(encoding))
+    fields = {"words": data.table(table), **_scale(step, data, short=True), "offset": f"{offset(encoding)}u"}
+    name = data.descriptor("rc_q_gemm_fields", step.name, {**fields, **_sizes(step)})
+    return [f"rc_q_gemm_fields_{field_bits(encoding)}(&{name}, {', '.join(at)});"]
+
+
 def _conv_stream(step: Step, at: list[str], data: Data) -> list[str]:
     weights, form = _weights(step, data)
     fields = {**weights, **_scale(step, data, short=True), "in_zero_point": str(step.integers["in_zero_point"])}
@@ -153,6 +164,7 @@ INTEGER_CALLS: dict[str, IntegerCall] = {
     "q_conv_points": _points,
     "q_conv_stream": _conv_stream,
     "q_gemm": _gemm,
+    "q_gemm_fields": _gemm_fields,
     "q_gemm_stream": _gemm_stream,
     "q_global_mean": _described("rc_q_mean"),
     "q_max_pool": _described("rc_q_pool"),

@@ -51,7 +51,8 @@ def table(c_type: str, name: str, values: NDArray[Any]) -> str:
     if values.dtype == np.float32:
         words: Iterable[str] = map(float_literal, values)
     else:
-        words = map(str, values.tolist())
+        suffix = "u" if values.dtype == np.uint32 else ""  # which C wants beyond 2^31
+        words = (f"{value}{suffix}" for value in values.tolist())
     lines, line = [], ""
     for word in words:
         if len(line) + len(word) + 6 > WIDTH:

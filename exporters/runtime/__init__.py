@@ -46,6 +46,7 @@ INTEGER_SOURCES: dict[str, tuple[str, ...]] = {
 }
 _MATH = ("rc_exponential.c", "rc_math.c")
 C_SOURCES: dict[str, tuple[str, ...]] = {
+    "q_gemm_fields": ("rc_q.c", "rc_q_gemm_fields.c", "rc_q_rows.c"),
     "abs": ("rc_elementwise.c",),
     "arrange": ("rc_arrange.c",),
     **{f"broadcast_{name}": ("rc_broadcast.c",) for name in ("add", "div", "max", "min", "mul", "prelu", "sub")},

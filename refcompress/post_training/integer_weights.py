@@ -102,7 +102,8 @@ def _kept(encoding: Encoding, least: Floats) -> Dense | None:
         return None
     if isinstance(encoding.values, IntegerCodebook):
         return _integer_codebook(encoding.shape, rows, float(scales[0]))
-    return integers.from_rows(rows, encoding.shape, scales, max(2, int(np.abs(rows).max(initial=0)).bit_length() + 1))
+    largest = max(int(rows.max(initial=0)), -1 - int(rows.min(initial=0)))
+    return integers.from_rows(rows, encoding.shape, scales, max(2, largest.bit_length() + 1))
 
 
 def _shared(encoding: Encoding, least: float) -> Dense | None:
