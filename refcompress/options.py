@@ -100,6 +100,7 @@ OPTIONS: Mapping[str, Options] = {
     "quantize.calibrated": Options(
         {"rate": NUMBER}, {"seed": WHOLE, "damping": NUMBER}, reversible=False, needs_inputs=True
     ),
+    "quantize.compensated": Options({"bits": WHOLE}, {"damping": NUMBER}, reversible=False, needs_inputs=True),
     "quantize_network": Options(
         optional=_INTEGERS,
         by_layer=_INTEGERS_BY_LAYER,

@@ -39,7 +39,7 @@ RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 ONLY_ROOM = {"numba": "refcompress.kernels", "h5py": "refcompress.formats"}
 REQUIRED = {"numpy", "rich"}  # cheap enough to import with the module that uses them
 # what several passes share; a pass imports nothing else of its package
-PASS_HELPERS = {"calibration", "constant_channels", "coupled_channels", "rewrite", "rules"}
+PASS_HELPERS = {"calibration", "constant_channels", "coupled_channels", "rewrite", "rules", "second_order"}
 
 
 class Import(NamedTuple):

@@ -162,9 +162,9 @@ def _body(prefix: str, layers: Sequence[Call], last: Sequence[str]) -> str:
 
 def _headers(files: dict[str, bytes], last: Sequence[str]) -> str:
     """Include what the statements call; what declares no kernel comes in by itself."""
-    declaring = {f"rc_{q}{kind}.h" for q in ("", "q_") for kind in ("activation", "conv", "gemm", "gemm_fields", "merge", "pool")}
+    declaring = {f"rc_{q}{kind}.h" for q in ("", "q_") for kind in ("activation", "conv", "gemm", "merge", "pool")}
     declaring |= {f"rc_{family}.h" for family in FLOAT_FAMILIES}
-    declaring |= {"rc_conv_pooled.h", "rc_strips.h"}
+    declaring |= {"rc_conv_pooled.h", "rc_q_gemm_fields.h", "rc_strips.h"}
     wanted = [name for name in declaring if name in files]
     lines = [f'#include "{name}"\n' for name in sorted(wanted)]
     if last:

@@ -9,7 +9,15 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from refcompress.graph import Graph
-from refcompress.passes import factorize, prune, prune_units, quantize, quantize_calibrated, share_weights
+from refcompress.passes import (
+    factorize,
+    prune,
+    prune_units,
+    quantize,
+    quantize_calibrated,
+    quantize_compensated,
+    share_weights,
+)
 from refcompress.passes.fold_batch_norm import fold_batch_norm
 from refcompress.passes.remove_dead_units import remove_dead_units
 from refcompress.passes.rules import LayerRule
@@ -22,6 +30,7 @@ PASSES: Mapping[str, Callable[..., Graph]] = MappingProxyType(
         "prune.threshold": prune.threshold,
         "prune.units": prune_units.units,
         "quantize.calibrated": quantize_calibrated.calibrated,
+        "quantize.compensated": quantize_compensated.compensated,
         "quantize.linear": quantize.linear,
         "remove_dead_units": remove_dead_units,
         "share_weights.kmeans": share_weights.kmeans,
@@ -37,6 +46,7 @@ __all__ = [
     "prune_units",
     "quantize",
     "quantize_calibrated",
+    "quantize_compensated",
     "remove_dead_units",
     "share_weights",
 ]

@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refcompress.encodings import Bits, Dense, Encoding, Linear, decode
-from refcompress.encodings.rows import to_rows
 from refcompress.encodings.values import MAX_LINEAR_BITS
 from refcompress.graph import Graph, Node
 from refcompress.passes import calibration
 from refcompress.passes.calibration import Moments
 from refcompress.passes.rules import LayerRule, check_number, weights_of, with_options
+from refcompress.passes.second_order import Layer, prepare
 
 SENSITIVITY_SAMPLES = 200
 LEAST_SENSITIVITY = 1e-15  # of a layer that hardly changes the outputs, so that the price of its bits is finite
@@ -26,26 +25,6 @@ LARGEST_INTEGER = (1 << MAX_LINEAR_BITS - 1) - 1
 UNSEEN_COUNT = 0.02  # what an integer that does not occur counts for, so that its price is finite
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Layer:
-    """One layer prepared for quantization, its columns in the order in which they are quantized.
-
-    Attributes
-    ----------
-    weights
-        (groups, rows, columns + 1): weights that fit the compressed network's inputs best; the bias last.
-    upper
-        (groups, columns + 1, columns + 1): Cholesky factor of the inverse second moments.
-    order
-        (groups, columns): original column at each place.
-
-    """
-
-    weights: Array
-    upper: Array
-    order: NDArray[np.int64]
 
 
 def calibrated(
@@ -138,7 +117,7 @@ def _quantize(params: Mapping[str, Encoding], found: Moments, price: float, damp
     """Quantize one layer; ``price`` is the squared output error worth one bit."""
     weight = decode(params["weight"])
     bias = decode(params["bias"]) if "bias" in params else None
-    layer = _prepare(weight, bias, found, damping)
+    layer = prepare(weight, bias, found, damping)
     columns = layer.order.shape[1]
     pivots = np.diagonal(layer.upper, axis1=1, axis2=2)[:, :columns]
     # at high rate a step d makes an error of d^2 / 12 per unit of conditional variance and 2 ln 2 of it per bit
@@ -161,32 +140,7 @@ def _step(price: float, values: NDArray[Any]) -> float:
     return float(np.float32(max(math.sqrt(6 * price / math.log(2)), finest)))
 
 
-def _prepare(weight: NDArray[np.float32], bias: NDArray[np.float32] | None, found: Moments, damping: float) -> _Layer:
-    groups, size, _ = found.own.shape
-    rows = to_rows(weight).astype(np.float64).reshape(groups, -1, size - 1)
-    offsets = np.zeros((*rows.shape[:2], 1)) if bias is None else bias.astype(np.float64).reshape(*rows.shape[:2], 1)
-    full = np.concatenate([rows, offsets], axis=2)
-    squares = np.diagonal(found.own, axis1=1, axis2=2)[:, :-1]
-    means = np.zeros(1) if bias is None else found.own[:, :-1, -1]
-    # inputs that never change have no variance; a trace of their squares keeps the moments invertible
-    spread = float((squares - means**2).mean() + 1e-6 * squares.mean() + np.finfo(np.float32).tiny)
-    extra = np.full((groups, size), damping * spread)
-    extra[:, -1] = 1e-9  # the constant needs no damping, but must stay invertible beside a constant input
-    own = found.own + extra[:, :, None] * np.eye(size)
-    shift = found.shift
-    if bias is None:  # nothing may move into a bias that does not exist
-        linked = np.ones((size, size))
-        linked[-1, :-1] = linked[:-1, -1] = 0
-        own, shift = own * linked, shift * linked
-    full += full @ shift @ np.linalg.inv(own)
-    order = np.argsort(-np.diagonal(own, axis1=1, axis2=2)[:, :-1], axis=1, kind="stable")
-    places = np.concatenate([order, np.full((groups, 1), size - 1)], axis=1)
-    own = np.take_along_axis(np.take_along_axis(own, places[:, :, None], 1), places[:, None, :], 2)
-    upper = np.linalg.cholesky(np.linalg.inv(own)).transpose(0, 2, 1)
-    return _Layer(np.take_along_axis(full, places[:, None, :], 2), upper, order)
-
-
-def _round(layer: _Layer, pivots: Array, step: float, price: float) -> tuple[NDArray[np.int64], Array]:
+def _round(layer: Layer, pivots: Array, step: float, price: float) -> tuple[NDArray[np.int64], Array]:
     """Choose the integers column by column; return them and the biases that are left."""
     columns = layer.order.shape[1]
     integers = np.round(layer.weights[:, :, :columns] / step).astype(np.int64)

@@ -3,7 +3,8 @@
 usage: python tests/bench/form_costs.py FILE.rcz ... [--data DIR] [--prefer WAY ...] [--json]
 
 Files are compressed float32 networks, known by their names: ``lenet_300_100`` and ``lenet_5`` (reference_models, or
-what ``refcompress reproduce`` wrote), and ``ad01``, ``str_ww``, ``resnet8``, ``vww`` (``mlperf_tiny.py -o DIR``).
+what ``refcompress reproduce`` wrote), and ``ad01``, ``ad01_fields``, ``str_ww``, ``resnet8``, ``vww``
+(``mlperf_tiny.py -o DIR``).
 Each is quantized to int8, stored in the chosen forms, run on one test input, and compared bit for bit with the
 reference. The model covers layers with weights alone; the networks of MLPerf Tiny stand beside TFLite Micro with
 CMSIS-NN.
@@ -38,7 +39,7 @@ from refcompress import Graph
 from refcompress.integer import IntegerNetwork, dequantize, quantize, run_integer
 from reference_models.data import mnist
 
-PEER_NAMES = {"vww": "vww96"}
+PEER_NAMES = {"vww": "vww96", "ad01_fields": "ad01"}
 SAMPLES = 500  # that calibrate
 
 

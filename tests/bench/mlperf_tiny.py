@@ -1,4 +1,4 @@
-"""The four MLPerf Tiny networks, compressed without retraining, exported to C and run on a Cortex-M4 under QEMU.
+"""The MLPerf Tiny networks, compressed without retraining, exported to C and run on a Cortex-M4 under QEMU.
 
 usage: python tests/bench/mlperf_tiny.py [--data DIR] [--only NAME ...] [--samples N] [-o DIR]
        python tests/bench/mlperf_tiny.py --only NAME --rates R ...
@@ -160,6 +160,9 @@ NETWORKS = {
     "vww": Network("MobileNet 0.25, person", "mlperf_vww_96.h5", "mlperf_vww.toml", person_inputs, agreement),
     "ad01": Network(
         "auto-encoder, machine sounds", "mlperf_ad01.h5", "mlperf_ad01.toml", machine_inputs, anomaly_score
+    ),
+    "ad01_fields": Network(
+        "auto-encoder, 2 to 4 bits", "mlperf_ad01.h5", "mlperf_ad01_fields.toml", machine_inputs, anomaly_score
     ),
     "str_ww": Network("DS-CNN, wake word", "mlperf_str_ww_ref_model.h5", "mlperf_str_ww.toml", speech_inputs, accuracy),
 }

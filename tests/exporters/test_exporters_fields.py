@@ -48,7 +48,7 @@ def _weight(rng: np.random.Generator, shape: tuple[int, ...], bits: int, *, per_
 
 
 @settings(deadline=None, max_examples=60)
-@given(bits=st.sampled_from(WIDTHS), rows=st.integers(1, 4), columns=st.integers(1, 100), seed=st.integers(0, 2**32 - 1))
+@given(st.sampled_from(WIDTHS), st.integers(1, 4), st.integers(1, 100), st.integers(0, 2**32 - 1))
 def test_a_naive_reader_finds_the_fields(bits: int, rows: int, columns: int, seed: int) -> None:
     weight = _weight(np.random.default_rng(seed), (columns, rows), bits)
     stream = words(weight)
@@ -88,7 +88,7 @@ def _one(weight: Encoding, columns: int) -> tuple[IntegerBuilder, IntegerNetwork
 def test_extreme_weights_and_inputs() -> None:
     for bits in WIDTHS:
         rows = np.where(np.arange(90) % 3, -(1 << bits - 1), (1 << bits - 1) - 1)[None].repeat(3, 0)
-        b, network = _one(from_rows(rows, (90, 3), np.array([0.1], np.float32), bits), 90)
+        _, network = _one(from_rows(rows, (90, 3), np.array([0.1], np.float32), bits), 90)
         x = np.array([[-128] * 90, [127] * 90, [-128, 127] * 45], np.int8)
         check_export(network, [x], on=(targets.GCC, targets.SANITIZED, targets.M4))
 
@@ -101,7 +101,8 @@ def test_zero_points_that_are_not_in_the_middle() -> None:
         values = replace(weight.values, zero_points=np.array(zero_points, np.uint16))
         changed = Dense(weight.shape, values)
         assert field_bits(changed) == fields
-        check_export(replace(network, graph=network.graph.with_params({"n0 w": changed})), b.samples(2), on=(targets.GCC,))
+        graph = network.graph.with_params({"n0 w": changed})
+        check_export(replace(network, graph=graph), b.samples(2), on=(targets.GCC,))
 
 
 def test_the_kernel_of_fields_is_called_and_images_stream() -> None:

@@ -10,7 +10,7 @@ from refcompress.errors import DataError, OptionError
 from refcompress.graph import Graph, Node, TensorSpec
 from refcompress.ops.base import NoAttrs
 from refcompress.ops.conv import Conv
-from refcompress.passes import calibration, quantize_calibrated
+from refcompress.passes import calibration, quantize_calibrated, second_order
 from refcompress.passes.quantize_calibrated import calibrated
 from refcompress.passes.rules import LayerRule
 from refcompress.run import run
@@ -60,7 +60,7 @@ def test_without_a_price_for_bits_it_is_optimal_brain_quantization() -> None:
     weight = rng.standard_normal((7, 5)).astype(np.float32)
     bias = rng.standard_normal(5).astype(np.float32)
     found = calibration.Moments(own[None], np.zeros((1, 8, 8)))
-    layer = quantize_calibrated._prepare(weight, bias, found, 0.01)
+    layer = second_order.prepare(weight, bias, found, 0.01)
     pivots = np.diagonal(layer.upper, axis1=1, axis2=2)[:, :7]
     integers, _ = quantize_calibrated._round(layer, pivots, 0.25, 0.0)
     variances = np.diag(own)[:7] - own[7, :7] ** 2
