@@ -20,6 +20,7 @@ from refcompress.integer.quantization import quantize_multiplier
 from refcompress.integer.step import Step as IntegerStep
 
 MAX_SOFTMAX = 8191  # the sum of so many powers fits into 32 bits
+LEAST_POWER = 1 << 11  # a smaller one is 0 in the sum, and below half a step of any output
 
 
 def looked_up(step: IntegerStep, context: Context) -> Iterator[Step]:
@@ -39,7 +40,8 @@ def softmax(step: IntegerStep, context: Context) -> Iterator[Step]:
     if n > MAX_SOFTMAX:
         raise ModelError(f"a Softmax over {n} integers; the runtime sums up to {MAX_SOFTMAX}")
     powers, limit = powers_of_differences(step, RUNTIME)
-    values = powers[: limit + 1].astype(np.int32)
+    seen = np.flatnonzero(powers[: limit + 1] >= LEAST_POWER)
+    values = powers[: int(seen[-1]) + 1].astype(np.int32)
     table = Table(f"{step.inputs[0].scale}\0powers", f"{step.node.name} powers", values)
     sizes = {"n_powers": values.size, "rows": math.prod(lead), "n": n}
     names = step.node.name, context.inputs(step), step.output
