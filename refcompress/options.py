@@ -102,7 +102,7 @@ OPTIONS: Mapping[str, Options] = {
     ),
     "quantize.compensated": Options({"bits": WHOLE}, {"damping": NUMBER}, reversible=False, needs_inputs=True),
     "quantize_network": Options(
-        optional=_INTEGERS,
+        optional={**_INTEGERS, "bias_bits": WHOLE},
         by_layer=_INTEGERS_BY_LAYER,
         reversible=False,
         needs_inputs=True,

@@ -29,8 +29,10 @@ def _unsigned(sizes: Mapping[str, int]) -> dict[str, str]:
 def _scale(step: Step, data: Data, before: str = "", *, short: bool = False) -> dict[str, str]:
     roles = ("bias", "factors", "shifts")
     depthwise = step.kernel == "q_conv_depthwise"  # whose inner loop has no time for a choice
-    tables = {role: step.tables[role] for role in roles} if depthwise else compact(step, short=short)
+    tables, multiple = ({role: step.tables[role] for role in roles}, 0) if depthwise else compact(step, short=short)
     fields = {f"{before}scale.{role}": data.table(table) for role, table in tables.items()}
+    if multiple:
+        fields[f"{before}scale.bias_step"] = str(multiple)
     fields[f"{before}scale.zero_point"] = str(step.integers["zero_point"])
     return {**fields, f"{before}scale.one_factor": "1u"} if len(tables["factors"].values) == 1 else fields
 

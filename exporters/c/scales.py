@@ -15,10 +15,13 @@ from refcompress.integer.quantization import Multiplier
 
 CONSTANT = (1 << 30, 0)  # significand and shift of a unit without weights, whose bias counts quarters of steps
 SHORT = (-(1 << 15), (1 << 15) - 1)
+BYTE = 127
 
 
-def compact(step: Step, *, short: bool) -> dict[str, Table]:
-    """Return the tables of a layer: ``bias`` or ``short_bias``, ``factors`` and ``shifts`` of one unit or of each.
+def compact(step: Step, *, short: bool) -> tuple[dict[str, Table], int]:
+    """Return the tables of a layer, and what biases of 8 bits are multiples of.
+
+    The tables are ``bias``, ``short_bias`` or ``byte_bias``, ``factors`` and ``shifts`` of one unit or of each.
 
     Parameters
     ----------
@@ -26,15 +29,16 @@ def compact(step: Step, *, short: bool) -> dict[str, Table]:
         With a bias, a factor and a shift for each unit; small factors make units without weights count in those of the
         others.
     short
-        Whether the kernel takes biases of 16 bits.
+        Whether the kernel takes biases of 16 bits and of 8.
 
     Examples
     --------
     >>> parts = {"bias": np.array([5, -8], np.int32), "factors": np.array([1342177280, 1 << 30], np.int32),
     ...          "shifts": np.array([3, 0], np.int8)}
     >>> step = Step("q_gemm_stream", "fc", ("x",), "y", tables={k: Table(k, k, v) for k, v in parts.items()})
-    >>> {name: table.values.tolist() for name, table in compact(step, short=True).items()}
-    {'short_bias': [5, -51], 'factors': [1342177280], 'shifts': [3]}
+    >>> tables, multiple = compact(step, short=True)
+    >>> {name: table.values.tolist() for name, table in tables.items()}, multiple
+    ({'byte_bias': [5, -51], 'factors': [1342177280], 'shifts': [3]}, 1)
 
     """
     tables = {role: step.tables[role] for role in ("bias", "factors", "shifts")}
@@ -45,9 +49,12 @@ def compact(step: Step, *, short: bool) -> dict[str, Table]:
         tables["factors"] = replace(tables["factors"], values=np.array([factor], np.int32))
         tables["shifts"] = replace(tables["shifts"], values=np.array([shift], np.int8))
     found = replace(tables.pop("bias"), values=bias.astype(np.int32))
+    common = int(np.gcd.reduce(bias))
+    if short and common and np.abs(bias).max() <= BYTE * common <= BYTE * SHORT[1]:
+        return {"byte_bias": replace(found, values=(bias // common).astype(np.int8)), **tables}, common
     if short and SHORT[0] <= bias.min(initial=0) and bias.max(initial=0) <= SHORT[1]:
-        return {"short_bias": replace(found, values=bias.astype(np.int16)), **tables}
-    return {"bias": found, **tables}
+        return {"short_bias": replace(found, values=bias.astype(np.int16)), **tables}, 0
+    return {"bias": found, **tables}, 0
 
 
 def _one_factor(

@@ -28,10 +28,12 @@
 /* What brings sums to an output: for each unit a bias, and a factor = significand * 2^(-31 - 1 - shift). Kernels of dense
  * int8 weights take no short biases, depthwise ones neither one factor. */
 typedef struct rc_q_scale {
-    const RC_FLASH int32_t *bias; /* NULL: they are short */
-    const RC_FLASH int16_t *short_bias;
-    const RC_FLASH int32_t *factors; /* significands, at least 0 */
-    const RC_FLASH int8_t *shifts;   /* one place less than to the right; -1: none, below: to the left */
+    const RC_FLASH int32_t *bias;       /* NULL: they are short */
+    const RC_FLASH int16_t *short_bias; /* NULL: they are multiples of a number */
+    const RC_FLASH int8_t *byte_bias;   /* how many of it */
+    const RC_FLASH int32_t *factors;    /* significands, at least 0 */
+    const RC_FLASH int8_t *shifts;      /* one place less than to the right; -1: none, below: to the left */
+    int32_t bias_step;                  /* the number */
     int16_t zero_point;
     uint16_t one_factor; /* not 0: factor and shift of all units are those of the first */
 } rc_q_scale;
@@ -72,7 +74,11 @@ RC_INLINE uint32_t rc_q_factor_step(const rc_q_scale *scale)
 
 RC_INLINE uint32_t rc_q_bias(const rc_q_scale *scale, uint32_t unit)
 {
-    return (uint32_t)(scale->bias != RC_NO_TABLE ? scale->bias[unit] : scale->short_bias[unit]);
+    if (scale->bias != RC_NO_TABLE) {
+        return (uint32_t)scale->bias[unit];
+    }
+    return (uint32_t)(scale->short_bias != RC_NO_TABLE ? scale->short_bias[unit]
+                                                       : scale->byte_bias[unit] * scale->bias_step);
 }
 
 /* The integer of an output, for any sum; `offset` is twice the zero point, plus 1. */

@@ -17,7 +17,7 @@ from refcompress.integer.quantization import round_half_away
 from refcompress.integer.spans import Span
 from refcompress.passes import quantize
 from refcompress.passes.rewrite import fresh, with_nodes
-from refcompress.passes.rules import LayerRule, check_choice, check_number
+from refcompress.passes.rules import LayerRule, check_choice, check_number, check_whole
 from refcompress.post_training.histograms import observe
 from refcompress.post_training.integer_form import integer_form
 from refcompress.post_training.integer_weights import Scales, integer_weight, least_scales, with_weight_options
@@ -40,6 +40,7 @@ def quantize_network(
     conv_scales: Scales = "channel",
     gemm_scales: Scales = "channel",
     keep_shared: bool = True,
+    bias_bits: int = 32,
     layers: Sequence[LayerRule] = (),
     batch_size: int = DEFAULT_BATCH,
 ) -> IntegerNetwork:
@@ -81,6 +82,9 @@ def quantize_network(
         Whether shared weights stay shared and quantized ones keep their integers. Shared weights have one scale: of
         (largest centroid) / k for k = 1 ... 127, the one with the least squared error; their centroids are int8. They
         take no notice of ``weight_bits``.
+    bias_bits
+        Width of the biases, 8 to 32: those of a layer become multiples of the least whole number that lets so many bits
+        count them. Exported C stores multiples of 8 bits in a byte each where sparse weights have Huffman codes.
     layers
         Rules for single layers: ``weight_bits``, ``weight_ranges``, ``scales`` and ``keep_shared``.
     batch_size
@@ -119,6 +123,7 @@ def quantize_network(
 
     """
     defaults = {"weight_bits": weight_bits, "weight_ranges": weight_ranges, "keep_shared": keep_shared}
+    check_whole("bias_bits", bias_bits, 8, 32)
     form = prepared(graph)
     chosen = list(with_weight_options(form, layers, defaults, {"Conv": conv_scales, "Gemm": gemm_scales}))
     known = quantizations or {}
@@ -129,7 +134,7 @@ def quantize_network(
         weight.name: integer_weight(weight, least_scales(form, weight, input_scales), options)
         for weight, options in chosen
     }
-    biases, real = _biases(form, weights, input_scales)
+    biases, real = _biases(form, weights, input_scales, bias_bits)
     network = IntegerNetwork(form.with_params({**weights, **real}), found, biases)
     _check_sums(network)
     return network
@@ -224,7 +229,7 @@ def _with_own_biases(graph: Graph) -> Graph:
 
 
 def _biases(
-    graph: Graph, weights: Mapping[str, Encoding], input_scales: Mapping[str, float]
+    graph: Graph, weights: Mapping[str, Encoding], input_scales: Mapping[str, float], bits: int
 ) -> tuple[dict[str, NDArray[np.int32]], dict[str, Encoding]]:
     """Return the integers of each bias and what they stand for."""
     biases: dict[str, NDArray[np.int32]] = {}
@@ -236,9 +241,16 @@ def _biases(
         scales = integers.scales_of(weights[node.params["weight"]])
         steps = input_scales[node.name] * scales.astype(np.float64)
         rounded = round_half_away(decode(graph.params[name]).astype(np.float64) / steps)
-        biases[name] = rounded.astype(np.int32)
+        biases[name] = _multiples(rounded, integers.rows_of(weights[node.params["weight"]]), bits).astype(np.int32)
         real[name] = encode(real_bias(biases[name], input_scales[node.name], scales))
     return biases, real
+
+
+def _multiples(biases: NDArray[np.float64], rows: NDArray[np.int32], bits: int) -> NDArray[np.float64]:
+    """Round biases to multiples of the least number of which so many bits count enough; not those without weights."""
+    used = np.asarray(rows.any(axis=1))
+    step = max(1.0, float(np.ceil(np.abs(biases[used]).max(initial=0) / ((1 << bits - 1) - 1))))
+    return np.where(used, round_half_away(biases / step) * step, biases)
 
 
 def _check_sums(network: IntegerNetwork) -> None:

@@ -64,7 +64,9 @@ def prepared(path: Path, data: Path) -> tuple[IntegerNetwork, NDArray[np.float32
     if name not in NETWORKS:
         splits = mnist(data / "mnist")
         train, test = (part.x.reshape(len(part.x), *graph.inputs[0].shape) for part in (splits.train, splits.test))
-        network = refcompress.quantize_network(graph, train[:CALIBRATION_IMAGES])
+        network = refcompress.quantize_network(
+            graph, train[:CALIBRATION_IMAGES], conv_scales="tensor", weight_ranges="mse", bias_bits=8
+        )
         (reference,) = refcompress.run(graph, test)
         return network, test, accuracy(_outputs(network, test), reference, test, splits.test.y)
     known = NETWORKS[name]

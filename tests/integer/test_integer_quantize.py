@@ -314,6 +314,7 @@ def test_sums_beyond_32_bits_are_refused() -> None:
         ({"weight_bits": 1}, "from 2 to 8"),
         ({"weight_ranges": "percentile"}, "choose one of minmax, mse"),
         ({"gemm_scales": "row"}, "choose one of channel, tensor"),
+        ({"bias_bits": 7}, "bias_bits is 7; give a whole number from 8 to 32"),
         ({"keep_shared": 1}, "true or false"),
         ({"layers": [LayerRule("d", {})]}, "matches no layer"),
         ({"layers": [LayerRule("fc", {"skip": True})]}, "skips 'fc/w'; in an integer network every layer"),
@@ -323,6 +324,20 @@ def test_sums_beyond_32_bits_are_refused() -> None:
 def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         quantize_network(_image_network(), _images(4), **options)
+
+
+def test_narrow_biases_are_multiples_of_one_number_and_near_the_wide_ones() -> None:
+    network = _image_network()
+    wide, narrow = (quantize_network(network, _images(4), bias_bits=bits) for bits in (32, 8))
+    coarser = 0
+    for name, biases in wide.biases.items():
+        largest = int(np.abs(biases).max())
+        step = max(1, -(-largest // 127))
+        coarser += step > 1
+        assert not (narrow.biases[name] % step).any()
+        assert np.abs(narrow.biases[name] // step).max() <= 127
+        assert 2 * np.abs(narrow.biases[name] - biases).max() <= step
+    assert coarser
 
 
 def test_wrong_samples_are_refused() -> None:
