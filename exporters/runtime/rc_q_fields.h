@@ -41,11 +41,12 @@ RC_INLINE uint32_t rc_q_highest(uint32_t first, uint32_t second, uint32_t third)
 }
 
 /* Add the products of two rows, a and b, with a column. */
-RC_INLINE void rc_q_two_rows(uint32_t sums[2], const int16_t *x, const uint32_t *a, const uint32_t *b, uint32_t blocks,
-                             uint32_t bits)
+RC_INLINE void rc_q_two_rows(uint32_t sums[2], const int16_t *x, const RC_FLASH uint32_t *a, const RC_FLASH uint32_t *b,
+                             uint32_t blocks, uint32_t bits)
 {
     const rc_word *column = (const rc_word *)(const void *)x;
-    const uint32_t mask = (0xFFFFu >> (16u - bits)) * 0x10001u, *const end = a + bits * blocks;
+    const uint32_t mask = (0xFFFFu >> (16u - bits)) * 0x10001u;
+    const RC_FLASH uint32_t *const end = a + bits * blocks;
     uint32_t s0 = sums[0], s1 = sums[1], even, odd, pair;
 
     while (a != end) {
@@ -79,7 +80,7 @@ RC_INLINE void rc_q_two_rows(uint32_t sums[2], const int16_t *x, const uint32_t 
 #else
 
 /* Pair k of a block, one field in the lower bits of either half; bits and k are constants. */
-RC_INLINE uint32_t rc_q_pair(const uint32_t *words, uint32_t bits, uint32_t k)
+RC_INLINE uint32_t rc_q_pair(const RC_FLASH uint32_t *words, uint32_t bits, uint32_t k)
 {
     const uint32_t in_word = 16u / bits, mask = (0xFFFFu >> (16u - bits)) * 0x10001u;
 
@@ -102,8 +103,8 @@ RC_INLINE int32_t rc_q_pair_product(uint32_t pair, const int16_t *x)
     s1 += (uint32_t)rc_q_pair_product(rc_q_pair(b, bits, 2u * (k) + 1u), x + 4u * (k) + 1u)
 
 /* Add the products of two rows, a and b, with a column. */
-RC_INLINE void rc_q_two_rows(uint32_t sums[2], const int16_t *x, const uint32_t *a, const uint32_t *b, uint32_t blocks,
-                             uint32_t bits)
+RC_INLINE void rc_q_two_rows(uint32_t sums[2], const int16_t *x, const RC_FLASH uint32_t *a, const RC_FLASH uint32_t *b,
+                             uint32_t blocks, uint32_t bits)
 {
     uint32_t s0 = sums[0], s1 = sums[1];
 

@@ -23,7 +23,7 @@ RC_INLINE void gemm_fields(const rc_q_gemm_fields *gemm, const int8_t *x, int8_t
     const rc_q_scale *const scale = &gemm->scale;
     const uint32_t above = gemm->offset * (uint32_t)expanded(column, x, gemm->columns), n = gemm->rows;
     const uint32_t blocks = (gemm->columns + RC_Q_BLOCK - 1u) / RC_Q_BLOCK;
-    const uint32_t *words = gemm->words;
+    const RC_FLASH uint32_t *words = gemm->words;
     uint32_t row;
 
     for (row = 0u; row < n; row += 2u) {

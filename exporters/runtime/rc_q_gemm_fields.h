@@ -9,9 +9,9 @@ extern "C" {
 #endif
 
 typedef struct rc_q_gemm_fields {
-    const uint32_t *words; /* row after row, in blocks (rc_q_fields.h) */
-    rc_q_scale scale;      /* whose biases hold what the input's zero point adds */
-    uint32_t offset;       /* a field less this is the weight */
+    const RC_FLASH uint32_t *words; /* row after row, in blocks (rc_q_fields.h) */
+    rc_q_scale scale;               /* whose biases hold what the input's zero point adds */
+    uint32_t offset;                /* a field less this is the weight */
     uint32_t rows, columns;
 } rc_q_gemm_fields;
 

@@ -50,7 +50,9 @@ def _network(step: int) -> tuple[IntegerBuilder, IntegerNetwork]:
     return b, _with_multiples(b.network(last), b.rng, step)
 
 
-@pytest.mark.parametrize("target", [targets.GCC, targets.SANITIZED, targets.M0, targets.M4], ids=lambda t: t.name)
+@pytest.mark.parametrize(
+    "target", [targets.GCC, targets.SANITIZED, targets.M0, targets.M4, targets.AVR], ids=lambda t: t.name
+)
 @pytest.mark.parametrize("step", [1, 7, 300])
 def test_every_target_computes_with_biases_of_a_byte(step: int, target: targets.Target) -> None:
     b, network = _network(step)

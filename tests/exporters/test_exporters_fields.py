@@ -58,7 +58,17 @@ def test_a_naive_reader_finds_the_fields(bits: int, rows: int, columns: int, see
 
 @pytest.mark.parametrize(
     "target",
-    [targets.GCC, targets.CLANG, targets.SANITIZED, targets.M0, targets.M3, targets.M4, targets.RV32],
+    [
+        targets.GCC,
+        targets.CLANG,
+        targets.SANITIZED,
+        targets.M0,
+        targets.M3,
+        targets.M4,
+        targets.RV32,
+        targets.S390X,
+        targets.AVR,
+    ],
     ids=lambda t: t.name,
 )
 @pytest.mark.parametrize("bits", WIDTHS)
