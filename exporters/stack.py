@@ -65,7 +65,7 @@ STACK_BYTES: Mapping[str, int] = MappingProxyType(
         "q_conv_points": 288,
         "q_conv_stream": 416,
         "q_gemm": 256,
-        "q_gemm_fields": 256,
+        "q_gemm_fields": 416,
         "q_gemm_stream": 272,
         "q_global_mean": 160,
         "q_max_pool": 192,
