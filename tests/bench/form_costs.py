@@ -71,7 +71,7 @@ def prepared(path: Path, data: Path) -> tuple[IntegerNetwork, NDArray[np.float32
         return network, test, accuracy(_outputs(network, test), reference, test, splits.test.y)
     known = NETWORKS[name]
     inputs = known.inputs(data)
-    network = refcompress.quantize_network(graph, inputs.calibration[:SAMPLES], ranges="percentile")
+    network = refcompress.quantize_network(graph, inputs.calibration[:SAMPLES], ranges="mse")
     original = refcompress.load(data / "h5" / known.checkpoint)
     if not isinstance(original, Graph):
         sys.exit(f"{known.checkpoint} is no float32 network")
