@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refcompress.encodings.rows import to_rows
+from refcompress.errors import DataError
 from refcompress.passes.calibration import Moments
 
 Array = NDArray[np.float64]
@@ -48,6 +49,11 @@ def prepare(weight: NDArray[np.float32], bias: NDArray[np.float32] | None, found
     damping
         Added to the diagonal of the second moments, relative to the mean variance of the inputs.
 
+    Raises
+    ------
+    DataError
+        The inputs hardly change, so that nothing can be solved for.
+
     Examples
     --------
     >>> found = Moments(np.eye(3)[None], np.zeros((1, 3, 3)))
@@ -55,6 +61,16 @@ def prepare(weight: NDArray[np.float32], bias: NDArray[np.float32] | None, found
     array([[[0.5 , 0.25, 1.  ]]])
 
     """
+    try:
+        return _prepared(weight, bias, found, damping)
+    except np.linalg.LinAlgError:
+        raise DataError(
+            "the inputs of a layer hardly change over the calibration samples; give samples that differ more, or raise "
+            "damping"
+        ) from None
+
+
+def _prepared(weight: NDArray[np.float32], bias: NDArray[np.float32] | None, found: Moments, damping: float) -> Layer:
     groups, size, _ = found.own.shape
     rows = to_rows(weight).astype(np.float64).reshape(groups, -1, size - 1)
     offsets = np.zeros((*rows.shape[:2], 1)) if bias is None else bias.astype(np.float64).reshape(*rows.shape[:2], 1)

@@ -8,7 +8,7 @@ import pytest
 from refcompress import Graph, Node, TensorSpec, quantize_network, run
 from refcompress.encodings import Linear, decode, encode
 from refcompress.encodings.integers import rows_of, scales_of
-from refcompress.errors import OptionError
+from refcompress.errors import DataError, OptionError
 from refcompress.ops import NoAttrs
 from refcompress.passes import LayerRule, calibration, quantize, quantize_compensated, second_order
 from refcompress.passes.quantize_compensated import compensated
@@ -113,3 +113,11 @@ def test_bad_options_are_named(options: dict) -> None:
     graph = _net(np.random.default_rng(4))
     with pytest.raises(OptionError):
         compensated(graph, **{"inputs": {"x": np.ones((4, 12), np.float32)}, "bits": 3, **options})
+
+
+def test_inputs_that_never_change_are_told() -> None:
+    """Second moments whose inverse is not positive leave nothing to solve for."""
+    own = np.zeros((1, 3, 3))
+    own[0, -1, -1] = -1.0
+    with pytest.raises(DataError, match="hardly change over the calibration samples"):
+        second_order.prepare(np.ones((2, 1), np.float32), None, calibration.Moments(own, np.zeros((1, 3, 3))), 0.0)
