@@ -13,6 +13,7 @@ import pytest
 from checks import targets
 
 import refcompress
+from exporters import runtime
 from exporters.forms import choose_forms
 from exporters.report import report
 from exporters.report.measure import missing_tools
@@ -51,3 +52,24 @@ def test_nothing_has_grown(name: str) -> None:
         value = getattr(found, key)
         assert value <= most * (1 + SLACK), f"{key} has grown from {most} to {value}"
         assert value >= most * (1 - SLACK), f"{key} has shrunk from {most} to {value}: keep that in {Path(GOLDEN).name}"
+
+
+def test_the_code_of_a_sparse_dense_network_is_small() -> None:
+    """Kernels, decoder, softmax, descriptors and the calls: all of the flash that is not tables."""
+    targets.require(targets.M4)
+    if missing_tools():
+        pytest.skip(f"needs {', '.join(missing_tools())}")
+    found = report(_network("lenet_300_100 int8"), prefix="net")
+    assert found.flash_bytes is not None
+    assert found.flash_bytes - found.table_bytes < 1500
+
+
+def test_the_state_of_the_decoder_is_some_dozen_bytes(tmp_path: Path) -> None:
+    targets.require(targets.M4)
+    files = runtime.files_for(["q_gemm_stream"])
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    readers = ("rc_reader", "rc_q_reader")
+    checks = "".join(f"extern char {name}_fits[sizeof({name}) <= 64u ? 1 : -1];\n" for name in readers)
+    (tmp_path / "state.c").write_text(f'#include "rc_stream.h"\n#include "rc_q_entries.h"\n{checks}')
+    targets.compile_object(targets.M4, tmp_path / "state.c", tmp_path / "state.o")
