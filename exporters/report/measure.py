@@ -79,7 +79,7 @@ def measure(files: Mapping[str, bytes], program: Program, buffers: Buffers, pref
             "libnewlib-arm-none-eabi and qemu-system-arm"
         )
     main = _main(program, buffers, prefix)
-    empty = _empty(files[f"{prefix}.h"].decode(), prefix)
+    empty = empty_network(files[f"{prefix}.h"].decode(), prefix)
     with tempfile.TemporaryDirectory() as folder:
         whole = _build(Path(folder) / "whole", exporters.c.sources(files), main, (f"-D{prefix.upper()}_HOOK=on_layer",))
         ticks = _run(whole)
@@ -105,8 +105,8 @@ def _main(program: Program, buffers: Buffers, prefix: str) -> str:
     )
 
 
-def _empty(header: str, prefix: str) -> str:
-    """Write a network that does nothing."""
+def empty_network(header: str, prefix: str) -> str:
+    """Write a source of a network that does nothing, for the header of one that does."""
     signature = re.search(rf"RC_MUST_USE (rc_status {prefix}_run\(.*\));", header)
     if signature is None:
         raise ValueError(f"{prefix}.h declares no {prefix}_run")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 import exporters.blob
 import exporters.c
 import refcompress
+from exporters.report.measure import empty_network
 from refcompress import Graph
 from refcompress.integer import IntegerNetwork, run_integer
 
@@ -99,10 +99,7 @@ def check_export(
 def harness_bytes(graph: Network, inputs: ArrayLike | Sequence[ArrayLike]) -> int:
     """Bytes of text and data of the Cortex-M4 program of :func:`check_export` with an empty network in it."""
     files, main = _c_flavour(graph, _arrays(graph, inputs), PREFIX, 10)
-    signature = re.search(rf"RC_MUST_USE (rc_status {PREFIX}_run\(.*\));", files[f"{PREFIX}.h"].decode())
-    assert signature
-    unused = "".join(f"    (void){name};\n" for name in re.findall(r"\*(\w+)[,)]", signature[1]))
-    empty = f'#include "{PREFIX}.h"\n\n{signature[1]}\n{{\n{unused}    return RC_OK;\n}}\n'
+    empty = empty_network(files[f"{PREFIX}.h"].decode(), PREFIX)
     with tempfile.TemporaryDirectory() as folder:
         built = targets.build(targets.M4, {**files, f"{PREFIX}.c": empty.encode()}, main, Path(folder))
     return built.text_bytes + built.data_bytes
